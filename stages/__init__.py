@@ -1,0 +1,19 @@
+"""The stages of the pipeline, which DVC runs from the repository root as `python -m stages.NAME`."""
+
+import sys
+from collections.abc import Callable
+
+ARMS = ("baseline", "bn")
+
+
+class InputError(ValueError):
+    """A value that the user can put right; the message names it and what is allowed, a line each."""
+
+
+def run_stage(main: Callable[[], None]) -> None:
+    """Run `main`; an `InputError` becomes its own lines on stderr and exit status 2, without a traceback."""
+    try:
+        main()
+    except InputError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(2) from None

@@ -1,0 +1,1 @@
+"""What the trainings show: statistics and figures, from tables. Knows nothing of PyTorch, MLflow or params.yaml."""

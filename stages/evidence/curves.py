@@ -1,0 +1,38 @@
+"""From a history, one row per (lr, seed, epoch), to what people look at: one row per epoch, and one number per seed."""
+
+import numpy as np
+import pandas as pd
+
+from stages.evidence.paired import mean_interval
+
+MEASURES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
+
+
+def summarize_epochs(history: pd.DataFrame, lr: float) -> pd.DataFrame:
+    """Return one row per epoch at `lr`: `epoch`, and of each measure the mean and the 95% interval over seeds.
+
+    Columns: NAME, NAME_ci_low, NAME_ci_high for each of MEASURES; losses in nats, accuracies in [0, 1].
+    """
+    curves = {"epoch": sorted(history["epoch"].unique())}
+    for name in MEASURES:
+        mean, low, high = mean_interval(by_epoch_and_seed(history, lr, name))
+        curves |= {name: mean, f"{name}_ci_low": low, f"{name}_ci_high": high}
+    return pd.DataFrame(curves)
+
+
+def by_epoch_and_seed(history: pd.DataFrame, lr: float, measure: str) -> np.ndarray:
+    """Return one measure at `lr` as (E, S), epochs and seeds ascending."""
+    return history[history["lr"] == lr].pivot(index="epoch", columns="seed", values=measure).to_numpy()
+
+
+def final_values(history: pd.DataFrame, lr: float) -> pd.DataFrame:
+    """Return the measures after the last epoch at `lr`, one row per seed, seeds ascending, indexed by seed."""
+    last = history[(history["lr"] == lr) & (history["epoch"] == history["epoch"].max())]
+    return last.set_index("seed").sort_index()[list(MEASURES)]
+
+
+def median_seed(final: pd.DataFrame) -> int:
+    """Return the seed whose final val_accuracy is the median; of an even number the lower one; of ties the lowest."""
+    ranked = final["val_accuracy"].sort_values(kind="stable")
+    median = ranked.iloc[(len(ranked) - 1) // 2]
+    return int(ranked.index[ranked == median].min())

@@ -1,0 +1,33 @@
+"""Stage `generate_data`: make or read the rows, and split them into a training and a validation set.
+
+Reads   the params `data`; data/own/ or another path, where data.source names a CSV
+Writes  data/train.csv, data/val.csv: the feature columns, then `label` (0 or 1)
+
+Label noise falls on the training rows alone; the scaling is fitted on the training rows.
+"""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from stages import run_stage
+from stages.params import load_params
+from stages.training.datasets import add_label_noise, find_redundant_columns, load_source, split_rows, standardize
+
+
+def main() -> None:
+    data = load_params().data
+    rows = load_source(data.source, samples=data.samples, noise=data.noise, seed=data.seed)
+    for finding in find_redundant_columns(rows):
+        print(f"warning: {data.source}: {finding}", file=sys.stderr)
+    train, val = split_rows(rows, split=data.split, val_fraction=data.val_fraction, seed=data.seed)
+    train = replace(train, y=add_label_noise(train.y, data.label_noise, data.seed))
+    if data.scale == "standard":
+        train, val = standardize(train, val)
+    for name, part in {"train": train, "val": val}.items():
+        part.table().to_csv(Path("data") / f"{name}.csv", index=False, lineterminator="\n")
+    print(f"{data.source}: {len(train.y)} training and {len(val.y)} validation rows, {len(rows.columns)} features")
+
+
+if __name__ == "__main__":
+    run_stage(main)

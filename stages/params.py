@@ -1,0 +1,217 @@
+"""params.yaml, typed and checked: the only file that knows YAML."""
+
+import difflib
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+
+from stages import InputError
+
+NOISY_SOURCES = {"circles", "moons", "spirals"}
+GENERATED_SOURCES = NOISY_SOURCES | {"tutorial_rings"}
+REAL_SOURCES = {"breast_cancer"}
+
+
+class _Section(BaseModel):
+    """A part of params.yaml: every key must be there, no other may; `description` says what its value may be."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class DataParams(_Section):
+    """The rows, and how they are split."""
+
+    source: str = Field(
+        pattern=rf"^({'|'.join(sorted(GENERATED_SOURCES | REAL_SOURCES))}|.*\.csv)$",
+        description=f"one of {', '.join(sorted(GENERATED_SOURCES | REAL_SOURCES))}, or a path that ends in .csv",
+    )
+    samples: int | None = Field(ge=10, description="null or a whole number of rows, at least 10")
+    noise: float | None = Field(ge=0, description="null or a number of at least 0")
+    label_noise: float = Field(ge=0, le=0.5, description="a share from 0 to 0.5")
+    val_fraction: float = Field(gt=0, lt=1, description="a share above 0 and below 1")
+    split: Literal["shuffled", "tail"] = Field(description="shuffled or tail")
+    scale: Literal["none", "standard"] = Field(description="none or standard")
+    seed: int = Field(ge=0, lt=2**32, description="a whole number from 0 to 4294967295")
+
+    @model_validator(mode="after")
+    def _settings_fit_the_source(self) -> "DataParams":
+        if self.samples is not None and self.source not in GENERATED_SOURCES:
+            raise ValueError(
+                f"data.samples = {self.samples!r} contradicts data.source = {self.source!r}, whose rows are given:"
+                f" expected null, or a source out of {', '.join(sorted(GENERATED_SOURCES))}"
+            )
+        if self.noise is not None and self.source not in NOISY_SOURCES:
+            raise ValueError(
+                f"data.noise = {self.noise!r} contradicts data.source = {self.source!r}, which takes no noise:"
+                f" expected null, or a source out of {', '.join(sorted(NOISY_SOURCES))}"
+            )
+        return self
+
+
+class ModelParams(_Section):
+    """The network, apart from batch normalization."""
+
+    hidden: list[PositiveInt] = Field(
+        min_length=1, description="a list of widths such as [2, 2], each a whole number of at least 1"
+    )
+    activation: Literal["relu", "tanh", "sigmoid"] = Field(description="one of relu, tanh, sigmoid")
+    init: Literal["pytorch", "keras", "he"] = Field(description="one of pytorch, keras, he")
+
+
+class BatchNormParams(_Section):
+    """Batch normalization, in PyTorch's conventions."""
+
+    placement: Literal["after_activation", "before_activation"] = Field(
+        description="after_activation or before_activation"
+    )
+    momentum: float = Field(gt=0, le=1, description="a number above 0 and at most 1 (0.01 is what Keras calls 0.99)")
+    eps: float = Field(gt=0, description="a number above 0")
+
+
+class EvidenceParams(_Section):
+    """The statistics."""
+
+    alpha: float = Field(gt=0, lt=0.5, description="a number above 0 and below 0.5")
+    resamples: int = Field(ge=100, le=1_000_000, description="a whole number from 100 to 1000000")
+
+
+class TrackingParams(_Section):
+    """MLflow."""
+
+    experiment: str = Field(min_length=1, max_length=500, description="a name of 1 to 500 characters")
+
+
+class Params(_Section):
+    """All of params.yaml. Units and meaning of each key: the table in README.md."""
+
+    lr: float = Field(gt=0, description="a number above 0")
+    lr_sweep: list[PositiveFloat] = Field(description="a list of numbers above 0 such as [0.01, 0.1], or []")
+    seeds: int = Field(ge=2, description="a whole number of at least 2: an interval needs two")
+    epochs: int = Field(ge=1, description="a whole number of at least 1")
+    batch_size: int = Field(ge=2, description="a whole number of at least 2: one example cannot be normalized")
+    optimizer: Literal["adam", "sgd", "rmsprop"] = Field(description="one of adam, sgd, rmsprop")
+    momentum: float = Field(ge=0, lt=1, description="a number from 0 to below 1")
+    data: DataParams
+    model: ModelParams
+    bn: BatchNormParams
+    evidence: EvidenceParams
+    tracking: TrackingParams
+
+    @model_validator(mode="after")
+    def _settings_fit_each_other(self) -> "Params":
+        if self.momentum and self.optimizer != "sgd":
+            raise ValueError(
+                f"momentum = {self.momentum!r} contradicts optimizer = {self.optimizer!r}:"
+                " expected 0.0, or optimizer: sgd, the only one that uses it"
+            )
+        repeated = sorted({rate for rate in self.lr_sweep if self.lr_sweep.count(rate) > 1})
+        if repeated:
+            raise ValueError(f"lr_sweep = {self.lr_sweep!r} repeats {repeated}: expected each rate once")
+        return self
+
+    def flat(self) -> dict[str, Any]:
+        """Return every value under its dotted key, as MLflow logs them: `{"lr": 0.001, "data.source": ...}`."""
+        return _flatten(self.model_dump())
+
+
+def load_params(path: str | Path = "params.yaml") -> Params:
+    """Read and check `path`.
+
+    Raises InputError with one line per wrong value: its key, the value, and what is allowed.
+    """
+    try:
+        values = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_Yaml12Loader)
+    except FileNotFoundError:
+        raise InputError(f"{path}: not found; run from the repository root") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: expected `key: value` lines, got {values!r}")
+    try:
+        return Params.model_validate(values)
+    except ValidationError as error:
+        raise InputError("\n".join(f"{path}: {_describe(detail)}" for detail in error.errors())) from None
+
+
+class _Yaml12Loader(yaml.SafeLoader):
+    """PyYAML with the numbers and booleans of YAML 1.2, which DVC reads: `1e-3` is a number, `no` is text."""
+
+
+def _resolve(tag: str, pattern: str, first_characters: str) -> None:
+    _Yaml12Loader.yaml_implicit_resolvers = {
+        first: [(known, regexp) for known, regexp in resolvers if known != tag]
+        for first, resolvers in _Yaml12Loader.yaml_implicit_resolvers.items()
+    }
+    _Yaml12Loader.add_implicit_resolver(tag, re.compile(pattern), list(first_characters))
+
+
+_resolve("tag:yaml.org,2002:bool", r"^(true|True|TRUE|false|False|FALSE)$", "tTfF")
+_resolve("tag:yaml.org,2002:int", r"^[-+]?[0-9]+$", "-+0123456789")
+_resolve(
+    "tag:yaml.org,2002:float",
+    r"^[-+]?((\.[0-9]+|[0-9]+\.[0-9]*)([eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|\.(inf|Inf|INF))$|^\.(nan|NaN|NAN)$",
+    "-+.0123456789",
+)
+
+
+def _describe(detail: dict[str, Any]) -> str:
+    """Say in one line what is wrong, given one of pydantic's error details."""
+    if detail["type"] == "value_error":
+        return str(detail["ctx"]["error"])
+    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in detail["loc"])[1:]
+    if detail["type"] == "extra_forbidden":
+        return f"{key} = {detail['input']!r} is no known key: the nearest is {_nearest_key(key)}"
+    allowed = _allowed(detail["loc"])
+    if detail["type"] == "missing":
+        return f"{key} is missing: expected {allowed}"
+    return f"{key} = {detail['input']!r}: expected {allowed}"
+
+
+def _allowed(location: tuple[str | int, ...]) -> str:
+    """Return what the key at `location` may hold: the description of its field."""
+    section: Any = Params
+    for name in location:
+        field = section.model_fields[name]
+        if not _is_section(field.annotation):
+            return field.description
+        section = field.annotation
+    return "a section with the keys " + ", ".join(section.model_fields)
+
+
+def _nearest_key(key: str) -> str:
+    """Return the valid key most like `key`: one of the same last part if there is one, as in `placement`."""
+    known = _keys(Params)
+    same_last_part = [name for name in known if name.split(".")[-1] == key.split(".")[-1]]
+    return (same_last_part or difflib.get_close_matches(key, known, n=1, cutoff=0.0))[0]
+
+
+def _keys(section: type[_Section], prefix: str = "") -> list[str]:
+    """List the dotted keys of a section and of the sections in it."""
+    keys = []
+    for name, field in section.model_fields.items():
+        keys.append(prefix + name)
+        if _is_section(field.annotation):
+            keys += _keys(field.annotation, f"{prefix}{name}.")
+    return keys
+
+
+def _is_section(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, _Section)
+
+
+def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat = {}
+    for name, value in values.items():
+        flat |= _flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return flat

@@ -1,0 +1,145 @@
+"""What the stages `train_baseline` and `train_bn` have in common: they train one arm, and differ in batch norm alone.
+
+Reads   data/train.csv, data/val.csv: feature columns, then `label`
+Writes  in results/<arm>/
+        history.parquet   lr, seed, epoch, train_loss, train_accuracy, val_loss, val_accuracy
+                          (losses in nats, accuracies in [0, 1], in eval mode on all rows; epoch 0 = before training)
+        curves.csv        at `lr`: epoch, and of each measure the mean over seeds and its 95% interval
+        model.pt          the network at `lr` of the seed with the median final val_accuracy
+Logs    an MLflow run for the arm with a child run per learning rate
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stages.params import Params, load_params
+from stages.tracking import StageRun, file_md5, track_stage
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from stages.training.arm import Schedule, Table
+    from stages.training.network import Architecture
+
+TRAIN, VAL = Path("data/train.csv"), Path("data/val.csv")
+
+
+def run_arm(arm: str) -> None:
+    """Train the arm that `arm` names, write its files, and log it all."""
+    params = load_params()
+    rates = sorted({*params.lr_sweep, params.lr})
+    with track_stage(f"train_{arm}", params.flat(), tags={"arm": arm}, rates=rates) as run:
+        _train(arm, params, rates, run)  # PyTorch is imported while MLflow connects
+
+
+def _train(arm: str, params: Params, rates: Sequence[float], run: StageRun) -> None:
+    import torch
+
+    from stages.evidence.curves import final_values, median_seed, summarize_epochs
+    from stages.training.arm import train_arm
+    from stages.training.network import save_network
+    from stages.training.replicas import unstack
+
+    torch.set_num_threads(1)  # the networks are small, and the bytes must not depend on the machine's cores
+    train, val = _load_table(TRAIN), _load_table(VAL)
+    architecture = _architecture(arm, params, features=train.x.shape[1])
+    schedule = _schedule(params, rates)
+    _note_dropped_example(len(train.y), schedule.batch_size)
+    with EpochReport(arm, run, schedule, params.lr) as report:
+        networks, history = train_arm(train, val, architecture, schedule, report)
+
+    folder = Path("results", arm)
+    folder.mkdir(parents=True, exist_ok=True)
+    history.to_parquet(folder / "history.parquet", index=False)
+    summarize_epochs(history, params.lr).to_csv(folder / "curves.csv", index=False, lineterminator="\n")
+    seed = median_seed(final_values(history, params.lr))
+    network = unstack(networks, schedule.replica(params.lr, seed))
+    save_network(network, architecture, folder / "model.pt")
+
+    run.set_tag("history.md5", file_md5(folder / "history.parquet"))
+    run.log_dataset(TRAIN, "training")
+    run.log_dataset(VAL, "validation")
+    run.log_network(folder / "model.pt", rows=TRAIN)
+    run.log_artifacts(*sorted(folder.glob("*.*")))
+
+
+class EpochReport:
+    """Tells of every epoch: MLflow, and a progress bar where stderr is a terminal."""
+
+    def __init__(self, arm: str, run: StageRun, schedule: "Schedule", lr: float) -> None:
+        from tqdm import tqdm
+
+        self.run, self.rates = run, schedule.learning_rates
+        self.headline = self.rates.index(lr)
+        networks = len(self.rates) * len(schedule.seeds)
+        self.bar = tqdm(
+            total=schedule.epochs, desc=f"{arm}: {networks} networks", unit="epoch", disable=None, dynamic_ncols=True
+        )
+
+    def __call__(self, epoch: int, measures: "dict[str, np.ndarray]") -> None:
+        """Report one epoch: each measure as (L, S). The first, before any training, waits for MLflow to answer."""
+        from stages.evidence.paired import mean_interval
+
+        if epoch == 0:
+            self.run.wait_until_open()
+            self.run.prepare_to_log_network()
+        means = {name: values.mean(axis=1) for name, values in measures.items()}  # (L,) each
+        by_rate = {lr: {name: float(mean[i]) for name, mean in means.items()} for i, lr in enumerate(self.rates)}
+        headline = by_rate[self.rates[self.headline]]
+        _, low, high = mean_interval(measures["val_accuracy"][self.headline])
+        interval = {"val_accuracy_ci_low": float(low), "val_accuracy_ci_high": float(high)}
+        self.run.log_epoch(epoch, headline | interval, by_rate)
+        self.bar.set_postfix(
+            train=f"{headline['train_accuracy']:.3f}", val=f"{headline['val_accuracy']:.3f}", refresh=False
+        )
+        self.bar.update(epoch > 0)
+
+    def __enter__(self) -> "EpochReport":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.bar.close()
+
+
+def _architecture(arm: str, params: Params, features: int) -> "Architecture":
+    from stages.training.network import Architecture, BatchNorm
+
+    norm = None
+    if arm == "bn":
+        norm = BatchNorm(placement=params.bn.placement, momentum=params.bn.momentum, eps=params.bn.eps)
+    model = params.model
+    return Architecture(features, model.hidden, model.activation, model.init, batch_norm=norm)
+
+
+def _schedule(params: Params, rates: Sequence[float]) -> "Schedule":
+    from stages.training.arm import Schedule
+
+    return Schedule(
+        learning_rates=rates,
+        seeds=range(params.seeds),
+        epochs=params.epochs,
+        batch_size=params.batch_size,
+        optimizer=params.optimizer,
+        momentum=params.momentum,
+    )
+
+
+def _load_table(path: Path) -> "Table":
+    import numpy as np
+    import pandas as pd
+    import torch
+
+    from stages.training.arm import Table
+
+    table = pd.read_csv(path)
+    x = table.drop(columns="label").to_numpy(np.float32)
+    return Table(torch.from_numpy(x), torch.from_numpy(table["label"].to_numpy(np.float32)))
+
+
+def _note_dropped_example(rows: int, batch_size: int) -> None:
+    from stages.training.arm import dropped_examples
+
+    if dropped_examples(rows, batch_size):
+        print("note: 1 example is left out of each epoch: a batch of one cannot be normalized", file=sys.stderr)

@@ -1,0 +1,15 @@
+"""Stage `train_bn`: train the networks with batch normalization after (or before) each hidden layer's activation.
+
+What it reads, writes and logs is in stages/train_arm.py, with <arm> = bn.
+"""
+
+from stages import run_stage
+from stages.train_arm import run_arm
+
+
+def main() -> None:
+    run_arm("bn")
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,11 @@
+"""How networks are trained: data, network, replicas, arm. Knows nothing of MLflow, DVC or params.yaml.
+
+Axes, as they appear in shapes:
+    R  replicas: one network each, R = L * S, learning rate by learning rate
+    L  learning rates
+    S  seeds; one seed is one pair of networks, the same in both arms and at every learning rate
+    E  epochs, counted from 0: before training
+    B  examples in a batch
+    N  rows of a table
+    F  features: columns of a table, or units of a layer
+"""

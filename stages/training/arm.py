@@ -1,0 +1,171 @@
+"""One arm: all its replicas, every seed at every learning rate, trained together."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stages.training.network import Architecture, build_network
+from stages.training.replicas import stack
+
+MEASURES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
+OPTIMIZERS = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD, "rmsprop": torch.optim.RMSprop}
+WEIGHTS, ORDER = 0, 1  # the streams of random numbers that a seed has
+EVALUATED_AT_ONCE = 512  # rows: bounds the memory, whatever the size of the table
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows to train or to evaluate on: features `x` (N, F), classes `y` (N,) as 0. or 1."""
+
+    x: Tensor
+    y: Tensor
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How an arm trains. `momentum` is for sgd. Replicas are numbered rate by rate, seed by seed in each."""
+
+    learning_rates: Sequence[float]
+    seeds: Sequence[int]
+    epochs: int
+    batch_size: int
+    optimizer: str = "adam"
+    momentum: float = 0.0
+
+    def replica(self, learning_rate: float, seed: int) -> int:
+        """Return the number of a replica."""
+        return self.learning_rates.index(learning_rate) * len(self.seeds) + self.seeds.index(seed)
+
+
+def train_arm(
+    train: Table,
+    val: Table,
+    architecture: Architecture,
+    schedule: Schedule,
+    on_epoch: Callable[[int, dict[str, np.ndarray]], None] = lambda epoch, measures: None,
+) -> tuple[nn.Sequential, pd.DataFrame]:
+    """Train every replica, and return them stacked, with their history.
+
+    A replica is the network that plain PyTorch trains from the same seed on the same batches, in the dtype of
+    `train.x`. The history has one row per (lr, seed, epoch) with `MEASURES`: losses in nats, accuracies in [0, 1], all
+    in eval mode on the full tables; epoch 0 is before training. `on_epoch` gets the epoch and each measure as (L, S).
+    """
+    network = build_replicas(architecture, schedule).to(train.x.dtype)
+    optimizer = ReplicaOptimizer(network, schedule)
+    orders = [_generator(seed, ORDER) for seed in schedule.seeds]
+    epochs = []
+    for epoch in range(schedule.epochs + 1):
+        if epoch > 0:
+            train_epoch(network, optimizer, train, schedule, orders)
+        measures = evaluate(network, train, val)
+        epochs.append({name: values.reshape(len(schedule.learning_rates), -1) for name, values in measures.items()})
+        on_epoch(epoch, epochs[-1])
+    return network.eval(), _history(epochs, schedule)
+
+
+def build_replicas(architecture: Architecture, schedule: Schedule) -> nn.Sequential:
+    """Return the arm before training: the network of each seed, once for every learning rate."""
+    networks = [build_network(architecture, _generator(seed, WEIGHTS)) for seed in schedule.seeds]
+    return stack(networks * len(schedule.learning_rates))
+
+
+def train_epoch(
+    network: nn.Sequential,
+    optimizer: "ReplicaOptimizer",
+    train: Table,
+    schedule: Schedule,
+    orders: Sequence[torch.Generator],
+) -> None:
+    """Take one step per batch; each seed has an order of its own, drawn from its generator in `orders`."""
+    network.train()
+    for x, y in _batches(train, schedule, orders):
+        losses = F.binary_cross_entropy_with_logits(network(x), y, reduction="none").mean(dim=-1)  # (R, 1)
+        losses.sum().backward()  # the sum's gradient is each replica's own
+        optimizer.step()
+
+
+@torch.no_grad()
+def evaluate(network: nn.Sequential, train: Table, val: Table) -> dict[str, np.ndarray]:
+    """Return each of `MEASURES` as (R,), in eval mode. A logit that is not a number counts as wrong."""
+    network.eval()
+    measures = {}
+    for name, table in {"train": train, "val": val}.items():
+        loss = correct = 0.0
+        for x, y in zip(table.x.split(EVALUATED_AT_ONCE), table.y.split(EVALUATED_AT_ONCE), strict=True):
+            logits = network(x.T.expand(_replicas(network), -1, -1)).squeeze(1)  # (R, B)
+            losses = F.binary_cross_entropy_with_logits(logits, y.expand_as(logits), reduction="none")
+            loss = loss + losses.sum(dim=-1).double()
+            correct = correct + torch.where(y == 1, logits > 0, logits <= 0).sum(dim=-1)
+        measures[f"{name}_loss"] = (loss / len(table.y)).numpy()
+        measures[f"{name}_accuracy"] = correct.numpy() / len(table.y)
+    return measures
+
+
+def dropped_examples(rows: int, batch_size: int) -> int:
+    """Return how many examples an epoch leaves out: a last batch of ONE cannot be normalized, so no arm sees it."""
+    return int(rows % batch_size == 1)
+
+
+class ReplicaOptimizer:
+    """One `torch.optim` optimizer for all replicas, each at its own learning rate.
+
+    All parameters are views of one flat vector, and so are their gradients, which makes a step one call. The steps of
+    these optimizers are linear in the learning rate: take one at rate 1, and go the replica's rate of the way.
+    """
+
+    def __init__(self, network: nn.Module, schedule: Schedule) -> None:
+        parameters = list(network.parameters())
+        rates = torch.tensor(schedule.learning_rates, dtype=parameters[0].dtype).repeat_interleave(len(schedule.seeds))
+        self.rates = torch.cat([rates.repeat_interleave(parameter[0].numel()) for parameter in parameters])
+        self.flat = torch.cat([parameter.detach().flatten() for parameter in parameters])
+        self.flat.grad = torch.zeros_like(self.flat)
+        sizes = [parameter.numel() for parameter in parameters]
+        for parameter, values, grads in zip(
+            parameters, self.flat.split(sizes), self.flat.grad.split(sizes), strict=True
+        ):
+            parameter.data, parameter.grad = values.view_as(parameter), grads.view_as(parameter)
+        options = {"momentum": schedule.momentum} if schedule.optimizer == "sgd" else {}
+        self.optimizer = OPTIMIZERS[schedule.optimizer]([self.flat], lr=1.0, **options)
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Move every replica along its gradient, and clear the gradients."""
+        before = self.flat.clone()
+        self.optimizer.step()
+        torch.lerp(before, self.flat, self.rates, out=self.flat)
+        self.flat.grad.zero_()
+
+
+def _batches(train: Table, schedule: Schedule, orders: Sequence[torch.Generator]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the batches of one epoch: x (R, F, B), y (R, 1, B)."""
+    rates, rows = len(schedule.learning_rates), len(train.y)
+    order = torch.stack([torch.randperm(rows, generator=generator) for generator in orders])  # (S, N)
+    order = order[:, : rows - dropped_examples(rows, schedule.batch_size)]
+    for index in order.split(schedule.batch_size, dim=1):
+        x = train.x[index].transpose(1, 2).repeat(rates, 1, 1)
+        y = train.y[index].unsqueeze(1).repeat(rates, 1, 1)
+        yield x, y
+
+
+def _generator(seed: int, stream: int) -> torch.Generator:
+    """Return the generator of one stream of a seed, unrelated to those of other streams and seeds."""
+    state = np.random.SeedSequence([seed, stream]).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(state[0]))
+
+
+def _replicas(network: nn.Module) -> int:
+    return len(next(network.parameters()))
+
+
+def _history(epochs: Sequence[dict[str, np.ndarray]], schedule: Schedule) -> pd.DataFrame:
+    """Return the history, sorted by lr, seed, epoch, from the measures of each epoch, (L, S) each."""
+    index = pd.MultiIndex.from_product(
+        [schedule.learning_rates, schedule.seeds, range(len(epochs))], names=["lr", "seed", "epoch"]
+    )
+    columns = {name: np.stack([epoch[name] for epoch in epochs], axis=-1).ravel() for name in MEASURES}  # (L, S, E)
+    return pd.DataFrame(columns, index=index).reset_index()
