@@ -157,7 +157,6 @@ def _resolve(tag: str, pattern: str, first_characters: str) -> None:
 
 
 _resolve("tag:yaml.org,2002:bool", r"^(true|True|TRUE|false|False|FALSE)$", "tTfF")
-_resolve("tag:yaml.org,2002:int", r"^[-+]?[0-9]+$", "-+0123456789")
 _resolve(
     "tag:yaml.org,2002:float",
     r"^[-+]?((\.[0-9]+|[0-9]+\.[0-9]*)([eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|\.(inf|Inf|INF))$|^\.(nan|NaN|NAN)$",

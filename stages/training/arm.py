@@ -100,9 +100,9 @@ def evaluate(network: nn.Sequential, train: Table, val: Table) -> dict[str, np.n
             logits = network(x.T.expand(_replicas(network), -1, -1)).squeeze(1)  # (R, B)
             losses = F.binary_cross_entropy_with_logits(logits, y.expand_as(logits), reduction="none")
             loss = loss + losses.sum(dim=-1).double()
-            correct = correct + torch.where(y == 1, logits > 0, logits <= 0).sum(dim=-1)
+            correct = correct + torch.where(y == 1, logits > 0, logits <= 0).sum(dim=-1).double()
         measures[f"{name}_loss"] = (loss / len(table.y)).numpy()
-        measures[f"{name}_accuracy"] = correct.numpy() / len(table.y)
+        measures[f"{name}_accuracy"] = (correct / len(table.y)).numpy()
     return measures
 
 

@@ -172,7 +172,7 @@ def _numeric(column: pd.Series, where: str) -> np.ndarray:
         finite = np.isfinite(values.astype(np.float32))
     if not finite.all():
         row = int(np.flatnonzero(~finite)[0])
-        got = "nothing" if pd.isna(column.iloc[row]) else repr(column.iloc[row])
+        got = "nothing" if pd.isna(column.iloc[row]) else repr(column.tolist()[row])
         raise InputError(f"{where}: column {column.name!r}, row {row + 1}: expected a finite number, got {got}")
     return values
 
@@ -188,7 +188,7 @@ def _classes(column: pd.Series, where: str) -> np.ndarray:
         raise InputError(f"{where}: expected two classes in column {column.name!r}, got {len(classes)}: {shown}")
     rarest = int(np.argmin(np.bincount(codes)))
     if np.bincount(codes)[rarest] < 2:
-        raise InputError(f"{where}: expected at least 2 rows of each class, got 1 of {classes[rarest]!r}")
+        raise InputError(f"{where}: expected at least 2 rows of each class, got 1 of {classes.tolist()[rarest]!r}")
     return codes
 
 

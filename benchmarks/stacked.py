@@ -1,0 +1,78 @@
+"""Time the stacked training against a DataLoader loop over one network, in turn, in one run.
+
+Both take the same data (data/train.csv, data/val.csv), architecture, batch size, optimizer and epochs, and measure the
+same four numbers after every epoch. Absolute times vary from machine to machine: read the ratio.
+"""
+
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, TensorDataset
+
+from stages.training.arm import Schedule, Table, evaluate, train_arm
+from stages.training.network import Architecture, BatchNorm, build_network
+from stages.training.replicas import stack
+
+RATES = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0]
+SEEDS = range(64)
+EPOCHS, BATCH_SIZE, REPEATS = 200, 32, 3
+
+
+def main() -> None:
+    if not Path("data/train.csv").exists():
+        sys.exit("data/train.csv is not there: run `make repro` first")
+    torch.set_num_threads(1)
+    train, val = _load("data/train.csv"), _load("data/val.csv")
+    print(f"{EPOCHS} epochs, {len(train.y)} rows, batch {BATCH_SIZE}; median of {REPEATS} runs, taken in turn")
+    print("arm        DataLoader loop, 1 network   stacked, 448 networks   networks per second: stacked / loop")
+    for arm, norm in {"baseline": None, "bn": BatchNorm()}.items():
+        architecture = Architecture(train.x.shape[1], batch_norm=norm)
+        loop, stacked = _time_in_turn(
+            lambda a=architecture: _loop_over_one_network(train, val, a),
+            lambda a=architecture: train_arm(train, val, a, Schedule(RATES, SEEDS, EPOCHS, BATCH_SIZE)),
+        )
+        networks = len(RATES) * len(SEEDS)
+        ratio = statistics.median(networks * one / many for one, many in zip(loop, stacked, strict=True))
+        print(f"{arm:8} {statistics.median(loop):24.2f} s {statistics.median(stacked):21.2f} s {ratio:37.0f}")
+
+
+def _time_in_turn(*functions: Callable[[], object]) -> list[list[float]]:
+    seconds: list[list[float]] = [[] for _ in functions]
+    for _ in range(REPEATS):
+        for taken, function in zip(seconds, functions, strict=True):
+            start = time.perf_counter()
+            function()
+            taken.append(time.perf_counter() - start)
+    return seconds
+
+
+def _loop_over_one_network(train: Table, val: Table, architecture: Architecture) -> None:
+    """Train one network as most tutorials do, but measure it as cheaply as the stacked training does."""
+    network = build_network(architecture, torch.Generator().manual_seed(0))
+    optimizer = torch.optim.Adam(network.parameters(), lr=RATES[0])
+    rows = TensorDataset(train.x, train.y)
+    loader = DataLoader(rows, BATCH_SIZE, shuffle=True, generator=torch.Generator().manual_seed(0))
+    for _ in range(EPOCHS):
+        network.train()
+        for x, y in loader:
+            optimizer.zero_grad()
+            F.binary_cross_entropy_with_logits(network(x).squeeze(1), y).backward()
+            optimizer.step()
+        evaluate(stack([network]), train, val)
+
+
+def _load(path: str) -> Table:
+    table = pd.read_csv(path)
+    x = torch.from_numpy(table.drop(columns="label").to_numpy(np.float32))
+    return Table(x, torch.from_numpy(table["label"].to_numpy(np.float32)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+"""The oracle: one replica trained alone, by ordinary layers, an ordinary optimizer and an ordinary loop."""
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from stages.training.arm import (
+    MEASURES,
+    OPTIMIZERS,
+    ORDER,
+    WEIGHTS,
+    Schedule,
+    Table,
+    _generator,
+    build_replicas,
+    dropped_examples,
+    evaluate,
+    train_arm,
+)
+from stages.training.network import Architecture, BatchNorm, build_network
+from stages.training.replicas import stack, unstack
+
+NORMS = {
+    "baseline": None,
+    "after": BatchNorm("after_activation"),
+    "before": BatchNorm("before_activation", momentum=0.3, eps=0.001),
+}
+
+
+def train_alone(
+    train: Table, val: Table, architecture: Architecture, schedule: Schedule, lr: float, seed: int
+) -> tuple[nn.Sequential, list[list[float]]]:
+    network = build_network(architecture, _generator(seed, WEIGHTS)).double()
+    options = {"momentum": schedule.momentum} if schedule.optimizer == "sgd" else {}
+    optimizer = OPTIMIZERS[schedule.optimizer](network.parameters(), lr=lr, **options)
+    order = _generator(seed, ORDER)
+    history = [measure_alone(network, train, val)]
+    for _ in range(schedule.epochs):
+        network.train()
+        shuffled = torch.randperm(len(train.y), generator=order)
+        for index in shuffled.split(schedule.batch_size):
+            if len(index) == 1:
+                continue
+            optimizer.zero_grad()
+            F.binary_cross_entropy_with_logits(network(train.x[index]).squeeze(1), train.y[index]).backward()
+            optimizer.step()
+        history.append(measure_alone(network, train, val))
+    return network.eval(), history
+
+
+@torch.no_grad()
+def measure_alone(network: nn.Sequential, train: Table, val: Table) -> list[float]:
+    network.eval()
+    measured = []
+    for table in (train, val):
+        logits = network(table.x).squeeze(1)
+        measured.append(F.binary_cross_entropy_with_logits(logits, table.y).item())
+        measured.append(((logits > 0) == (table.y == 1)).double().mean().item())
+    return measured
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize(("optimizer", "momentum"), [("adam", 0.0), ("sgd", 0.9), ("rmsprop", 0.0)])
+def test_a_replica_is_the_network_that_plain_pytorch_trains(
+    tiny_tables: tuple[Table, Table], norm: str, optimizer: str, momentum: float
+) -> None:
+    architecture = Architecture(2, [3, 2], batch_norm=NORMS[norm])
+    schedule = Schedule([0.001, 0.01, 0.2], [0, 1, 5], epochs=4, batch_size=16, optimizer=optimizer, momentum=momentum)
+    networks, history = train_arm(*tiny_tables, architecture, schedule)
+    # A bias right before batch norm has no effect: its gradient is rounding noise, which adam and rmsprop magnify.
+    atol = 1e-6 if norm == "before" else 1e-10
+    for lr in schedule.learning_rates:
+        for seed in schedule.seeds:
+            alone, measured = train_alone(*tiny_tables, architecture, schedule, lr, seed)
+            rows = history[(history["lr"] == lr) & (history["seed"] == seed)]
+            np.testing.assert_allclose(rows[list(MEASURES)], measured, rtol=1e-8, atol=1e-10)
+            replica = unstack(networks, schedule.replica(lr, seed)).double()
+            torch.testing.assert_close(replica.state_dict(), alone.state_dict(), rtol=1e-8, atol=atol)
+
+
+def test_other_widths_and_activations_hold_too(tiny_tables: tuple[Table, Table]) -> None:
+    architecture = Architecture(2, [7, 1, 5], activation="tanh", init="keras", batch_norm=NORMS["after"])
+    schedule = Schedule([0.01, 0.1], [3, 4], epochs=2, batch_size=11)  # a last batch of one, left out by both
+    networks, _ = train_arm(*tiny_tables, architecture, schedule)
+    alone, _ = train_alone(*tiny_tables, architecture, schedule, 0.1, 4)
+    torch.testing.assert_close(unstack(networks, 3).double().state_dict(), alone.state_dict(), rtol=1e-8, atol=1e-10)
+
+
+def test_history_has_one_row_per_rate_seed_and_epoch(tiny_tables: tuple[Table, Table]) -> None:
+    schedule = Schedule([0.01, 0.1], [0, 1, 2], epochs=2, batch_size=16)
+    _, history = train_arm(*tiny_tables, Architecture(2), schedule)
+    assert list(history.columns) == ["lr", "seed", "epoch", *MEASURES]
+    expected = [(lr, seed, epoch) for lr in (0.01, 0.1) for seed in range(3) for epoch in range(3)]
+    assert list(history[["lr", "seed", "epoch"]].itertuples(index=False, name=None)) == expected
+
+
+def test_pairs_share_data_weights_and_order(tiny_tables: tuple[Table, Table]) -> None:
+    schedule = Schedule([0.01, 0.1], [0, 1], epochs=0, batch_size=16)
+    plain = build_replicas(Architecture(2), schedule)
+    normalized = build_replicas(Architecture(2, batch_norm=BatchNorm()), schedule)
+    torch.testing.assert_close(plain.linear2.weight, normalized.linear2.weight, rtol=0, atol=0)
+    torch.testing.assert_close(plain.linear2.weight[:2], plain.linear2.weight[2:], rtol=0, atol=0)
+    assert not torch.equal(plain.linear2.weight[0], plain.linear2.weight[1])
+
+
+def test_a_seed_has_unrelated_streams() -> None:
+    draws = {
+        tuple(torch.rand(3, generator=_generator(seed, stream)).tolist()) for seed in range(4) for stream in (0, 1)
+    }
+    assert len(draws) == 8
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_a_replica_does_not_depend_on_its_neighbours(tiny_tables: tuple[Table, Table], norm: str) -> None:
+    architecture = Architecture(2, [3, 2], batch_norm=NORMS[norm])
+    schedule = Schedule([0.01, 1e300], [0, 1], epochs=3, batch_size=16, optimizer="sgd")
+    both, history = train_arm(*tiny_tables, architecture, schedule)
+    alone, _ = train_arm(*tiny_tables, architecture, replace(schedule, learning_rates=[0.01]))
+    assert norm != "baseline" or not np.isfinite(history["train_loss"]).all()  # the neighbour diverged
+    for seed in (0, 1):
+        left, right = unstack(both, seed).state_dict(), unstack(alone, seed).state_dict()
+        torch.testing.assert_close(left, right, rtol=0, atol=0)
+
+
+def test_same_settings_give_the_same_bytes(tiny_tables: tuple[Table, Table]) -> None:
+    single = [Table(table.x.float(), table.y.float()) for table in tiny_tables]
+    schedule = Schedule([0.01, 0.1], range(5), epochs=3, batch_size=16)
+    arguments = (*single, Architecture(2, batch_norm=BatchNorm()), schedule)
+    first, again = train_arm(*arguments)[1], train_arm(*arguments)[1]
+    assert first.to_numpy().tobytes() == again.to_numpy().tobytes()
+
+
+def test_evaluation_by_hand() -> None:
+    network = nn.Sequential()
+    network.add_module("linear1", nn.Linear(1, 1))
+    with torch.no_grad():
+        network.linear1.weight.fill_(2.0)
+        network.linear1.bias.fill_(0.0)
+    train = Table(torch.tensor([[1.0], [-1.0], [0.0]]), torch.tensor([1.0, 1.0, 0.0]))
+    measures = evaluate(stack([network]), train, train)
+    assert measures["train_accuracy"].tolist() == pytest.approx([2 / 3])  # a logit of zero says class 0
+    right, wrong, undecided = np.log1p(np.exp(-2)), np.log1p(np.exp(2)), np.log(2)
+    assert measures["train_loss"].tolist() == pytest.approx([(right + wrong + undecided) / 3])
+
+
+def test_a_diverged_replica_is_wrong_everywhere(tiny_tables: tuple[Table, Table]) -> None:
+    networks = build_replicas(Architecture(2), Schedule([0.01], [0, 1], 0, 16)).double()
+    healthy = evaluate(networks, *tiny_tables)
+    with torch.no_grad():
+        networks.linear3.bias[1] = torch.nan
+    measures = evaluate(networks, *tiny_tables)
+    assert measures["val_accuracy"][1] == 0
+    assert np.isnan(measures["val_loss"][1])
+    assert measures["val_loss"][0] == healthy["val_loss"][0]
+
+
+def test_large_tables_are_measured_in_parts(monkeypatch: pytest.MonkeyPatch, tiny_tables: tuple[Table, Table]) -> None:
+    networks = build_replicas(Architecture(2, batch_norm=BatchNorm()), Schedule([0.01], [0, 1], 0, 16)).double()
+    whole = evaluate(networks, *tiny_tables)
+    monkeypatch.setattr("stages.training.arm.EVALUATED_AT_ONCE", 7)
+    for name, values in evaluate(networks, *tiny_tables).items():
+        np.testing.assert_allclose(values, whole[name], rtol=1e-14)
+
+
+@pytest.mark.parametrize(("rows", "batch_size", "dropped"), [(33, 32, 1), (34, 32, 0), (64, 32, 0), (3, 2, 1)])
+def test_a_last_batch_of_one_is_left_out(rows: int, batch_size: int, dropped: int) -> None:
+    assert dropped_examples(rows, batch_size) == dropped
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_stacking_and_unstacking_returns_the_networks(norm: str) -> None:
+    generator = torch.Generator().manual_seed(1)
+    networks = [build_network(Architecture(2, [3, 2], batch_norm=NORMS[norm]), generator) for _ in range(4)]
+    for network in networks:
+        network(torch.randn(20, 2, generator=generator))  # gives each its own running statistics
+    stacked = stack(copy.deepcopy(networks)).eval()
+    x = torch.randn(4, 2, 6, generator=generator)  # (R, F, B)
+    with torch.no_grad():
+        logits = stacked(x)
+    for replica, network in enumerate(networks):
+        back = unstack(stacked, replica)
+        torch.testing.assert_close(back.state_dict(), network.state_dict(), rtol=0, atol=0)
+        with torch.no_grad():
+            torch.testing.assert_close(logits[replica].T, network.eval()(x[replica].T))

@@ -1,0 +1,159 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_breast_cancer, make_circles, make_gaussian_quantiles, make_moons
+
+from stages import InputError
+from stages.training.datasets import (
+    Rows,
+    add_label_noise,
+    find_redundant_columns,
+    load_source,
+    read_csv,
+    split_rows,
+    standardize,
+)
+
+
+def load(source: str, samples: int | None = None, noise: float | None = None, seed: int = 1) -> Rows:
+    return load_source(source, samples=samples, noise=noise, seed=seed)
+
+
+def split(rows: Rows, kind: str = "shuffled", val_fraction: float = 0.2, seed: int = 1) -> tuple[Rows, Rows]:
+    return split_rows(rows, split=kind, val_fraction=val_fraction, seed=seed)
+
+
+def write_csv(folder: Path, text: str) -> Path:
+    path = folder / "mine.csv"
+    path.write_text(text)
+    return path
+
+
+def test_tutorial_rings_are_the_two_calls_of_the_tutorial() -> None:
+    x1, y1 = make_gaussian_quantiles(cov=2.0, n_samples=200, n_features=2, n_classes=2, random_state=1)
+    x2, y2 = make_gaussian_quantiles(mean=(3, 3), cov=1.5, n_samples=300, n_features=2, n_classes=2, random_state=1)
+    rows = load("tutorial_rings")
+    np.testing.assert_array_equal(rows.x, np.concatenate([x1, x2]))
+    np.testing.assert_array_equal(rows.y, np.concatenate([y1, -y2 + 1]))
+
+
+def test_tail_split_of_the_rings_is_that_of_the_tutorial() -> None:
+    train, val = split(load("tutorial_rings"), "tail")
+    assert len(train.y) == 400
+    np.testing.assert_array_equal(np.bincount(val.y), [57, 43])
+    np.testing.assert_array_equal(val.x, load("tutorial_rings").x[400:])
+
+
+def test_named_sources_are_those_of_scikit_learn() -> None:
+    np.testing.assert_array_equal(load("circles").x, make_circles(500, noise=0.1, random_state=1)[0])
+    np.testing.assert_array_equal(load("moons", 60, 0.3, 5).x, make_moons(60, noise=0.3, random_state=5)[0])
+    cancer = load("breast_cancer")
+    np.testing.assert_array_equal(cancer.x, load_breast_cancer().data)
+    np.testing.assert_array_equal(cancer.y, load_breast_cancer().target)
+    assert cancer.columns[0] == "mean_radius"
+
+
+def test_spirals_without_noise_lie_on_two_opposite_arms() -> None:
+    rows = load("spirals", samples=100, noise=0.0)
+    radius = np.hypot(*rows.x.T)
+    angle = 3 * np.pi * radius + np.pi * rows.y
+    np.testing.assert_allclose(rows.x, radius[:, None] * np.column_stack([np.cos(angle), np.sin(angle)]), atol=1e-12)
+    np.testing.assert_array_equal(np.bincount(rows.y), [50, 50])
+
+
+@pytest.mark.parametrize("source", ["tutorial_rings", "circles", "moons", "spirals"])
+def test_generated_sources_take_samples_and_a_seed(source: str) -> None:
+    assert len(load(source, samples=33).y) == 33
+    assert set(load(source, samples=33).y) == {0, 1}
+    np.testing.assert_array_equal(load(source).x, load(source).x)
+    assert not np.array_equal(load(source).x, load(source, seed=2).x)
+
+
+def test_shuffled_split_keeps_the_shares_and_loses_no_row() -> None:
+    rows = load("breast_cancer")
+    train, val = split(rows)
+    assert (len(train.y), len(val.y)) == (455, 114)
+    assert abs(train.y.mean() - val.y.mean()) < 0.01
+    both = np.concatenate([train.x, val.x])
+    np.testing.assert_array_equal(np.sort(both, axis=0), np.sort(rows.x, axis=0))
+    assert not np.array_equal(train.y, split(rows, seed=2)[0].y)
+
+
+def test_label_noise_flips_the_share_asked_for() -> None:
+    y = np.arange(200) % 2
+    noisy = add_label_noise(y, 0.15, seed=1)
+    assert (noisy != y).sum() == 30
+    np.testing.assert_array_equal(add_label_noise(y, 0.0, seed=1), y)
+    np.testing.assert_array_equal(y, np.arange(200) % 2)
+
+
+def test_scaling_is_fitted_on_the_training_rows() -> None:
+    train, val = split(load("breast_cancer"))
+    scaled_train, scaled_val = standardize(train, val)
+    np.testing.assert_allclose(scaled_train.x.mean(axis=0), 0, atol=1e-9)
+    np.testing.assert_allclose(scaled_train.x.std(axis=0), 1)
+    np.testing.assert_allclose(scaled_val.x, (val.x - train.x.mean(axis=0)) / train.x.std(axis=0), rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("kind", "val_fraction", "message"),
+    [
+        ("shuffled", 0.01, r"data.val_fraction = 0.01 leaves 9 training and 1 validation rows: expected both classes"),
+        ("shuffled", 0.99, "leaves 0 training and 10 validation rows"),
+        ("tail", 0.2, "leaves 8 training and 2 validation rows: expected both classes in each"),
+        ("tail", 0.01, "leaves 9 training and 1 validation rows"),
+    ],
+)
+def test_a_split_without_a_class_is_refused(kind: str, val_fraction: float, message: str) -> None:
+    rows = Rows(np.arange(20.0).reshape(10, 2), np.repeat([0, 1], 5), ("a", "b"))
+    with pytest.raises(InputError, match=message):
+        split(rows, kind, val_fraction)
+
+
+def test_csv_takes_the_last_column_or_the_one_named_label(tmp_path: Path) -> None:
+    last = read_csv(write_csv(tmp_path, "a,b,kind\n1,2,yes\n3,4,no\n5,6,yes\n7,8,no\n"))
+    assert last.columns == ("a", "b")
+    np.testing.assert_array_equal(last.y, [1, 0, 1, 0])
+    named = read_csv(write_csv(tmp_path, "a,label,b\n1,5,2\n3,7,4\n5,5,6\n7,7,8\n"))
+    np.testing.assert_array_equal(named.x, [[1, 2], [3, 4], [5, 6], [7, 8]])
+    np.testing.assert_array_equal(named.y, [0, 1, 0, 1])
+    assert list(named.table().columns) == ["a", "b", "label"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "expected a header and rows, got an empty file"),
+        ("a,label\n", "expected rows under the header, got none"),
+        ("label\n0\n1\n", "expected at least one feature column beside 'label'"),
+        ("a,label\n1,0\nx,1\n", "column 'a', row 2: expected a finite number, got 'x'"),
+        ("a,label\n1,0\n,1\n", "column 'a', row 2: expected a finite number, got nothing"),
+        ("a,label\nnan,0\n2,1\n", "column 'a', row 1: expected a finite number, got nothing"),
+        ("a,label\ninf,0\n2,1\n", "column 'a', row 1: expected a finite number, got inf"),
+        ("a,label\n1e39,0\n2,1\n", "column 'a', row 1: expected a finite number, got 1e[+]39"),
+        ("a,label\n1,0\n2,0\n", "expected two classes in column 'label', got 1: 0"),
+        ("a,label\n1,0\n2,1\n3,2\n4,3\n", "expected two classes in column 'label', got 4: 0, 1, 2, ..."),
+        ("a,label\n1,0\n2,1\n3,1\n", "expected at least 2 rows of each class, got 1 of 0"),
+        ("a,label\n1,0\n2,\n3,1\n", "column 'label', row 2: expected a class, got nothing"),
+        ("a,a,label\n1,1,0\n2,2,1\n", "expected every column name once, got 'a' twice"),
+        ("1,2,0\n3,4,1\n5,6,0\n", "expected a header of column names, got the numbers 1, 2, 0"),
+        ("a,b,label\n1,2,0\n1,2,3,4\n", "not readable as CSV"),
+    ],
+)
+def test_a_csv_that_cannot_be_trained_on_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        read_csv(write_csv(tmp_path, text))
+    assert "\n" not in str(caught.value)
+    assert "mine.csv" in str(caught.value)
+
+
+def test_a_missing_csv_is_refused() -> None:
+    with pytest.raises(InputError, match=r"data.source = 'nowhere.csv': no such file"):
+        read_csv("nowhere.csv")
+
+
+def test_constant_and_repeated_columns_are_found() -> None:
+    column = np.array([1.0, 2.0, 3.0])
+    rows = Rows(np.column_stack([column, np.full(3, 7.0), column]), np.array([0, 1, 0]), ("a", "b", "c"))
+    assert find_redundant_columns(rows) == ["column 'b' is constant", "column 'c' repeats column 'a'"]

@@ -1,0 +1,126 @@
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.stats
+from matplotlib.figure import Figure
+
+from stages.evidence.curves import MEASURES, by_epoch_and_seed, final_values, median_seed, summarize_epochs
+from stages.evidence.figures import draw_comparison, state_finding
+from stages.evidence.paired import PairedDifference, mean_interval, paired_difference
+
+
+@pytest.fixture
+def history() -> pd.DataFrame:
+    """Two rates, three seeds, epochs 0 and 1, in no particular order; every measure is 100 lr + seed + epoch / 10."""
+    rows = [(lr, seed, epoch) for epoch in (1, 0) for seed in (2, 0, 1) for lr in (0.01, 0.1)]
+    table = pd.DataFrame(rows, columns=["lr", "seed", "epoch"])
+    value = 100 * table["lr"] + table["seed"] + table["epoch"] / 10
+    return table.assign(**dict.fromkeys(MEASURES, value))
+
+
+def test_values_are_ordered_by_epoch_and_seed(history: pd.DataFrame) -> None:
+    np.testing.assert_allclose(by_epoch_and_seed(history, 0.1, "val_loss"), [[10, 11, 12], [10.1, 11.1, 12.1]])
+    np.testing.assert_allclose(final_values(history, 0.01)["val_accuracy"], [1.1, 2.1, 3.1])
+
+
+def test_curves_hold_means_and_students_intervals(history: pd.DataFrame) -> None:
+    curves = summarize_epochs(history, 0.1)
+    assert list(curves["epoch"]) == [0, 1]
+    np.testing.assert_allclose(curves["train_loss"], [11, 11.1])
+    low, high = scipy.stats.t.interval(0.95, 2, loc=11, scale=1 / np.sqrt(3))
+    np.testing.assert_allclose(
+        curves.loc[0, ["val_accuracy_ci_low", "val_accuracy_ci_high"]].astype(float), [low, high]
+    )
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "seed"),
+    [([0.1, 0.9, 0.5], 2), ([0.1, 0.2, 0.3, 0.4], 1), ([0.5, 0.5, 0.5], 0), ([0.9, 0.3, 0.3], 1)],
+)
+def test_median_seed(accuracies: list[float], seed: int) -> None:
+    assert median_seed(pd.DataFrame({"val_accuracy": accuracies})) == seed
+
+
+def test_mean_interval_covers_at_its_rate() -> None:
+    samples = np.random.default_rng(0).normal(3, 2, size=(4000, 12))
+    _, low, high = mean_interval(samples)
+    assert ((low < 3) & (high > 3)).mean() == pytest.approx(0.95, abs=0.012)
+
+
+def test_sign_flips_by_hand() -> None:
+    # Of the 8 ways to sign 1, 2, 3, two reach a mean as far from zero as theirs: all plus and all minus.
+    assert paired_difference(np.zeros(3), np.array([1.0, 2.0, 3.0])).p_value == pytest.approx(0.25)
+    # 3 - 1 = 2: reached or passed by +-2, +-4 of the 4 sums -4, -2, 2, 4.
+    assert paired_difference(np.array([0.0, 1.0]), np.array([3.0, 0.0])).p_value == pytest.approx(1.0)
+
+
+def test_difference_is_that_of_scipy() -> None:
+    random = np.random.default_rng(5)
+    baseline, bn = random.normal(size=40), random.normal(0.4, size=40)
+    measured = paired_difference(baseline, bn, alpha=0.1)
+    interval = scipy.stats.bootstrap((bn - baseline,), np.mean, confidence_level=0.9, rng=1).confidence_interval
+    assert measured.estimate == pytest.approx((bn - baseline).mean())
+    assert (measured.ci_low, measured.ci_high) == pytest.approx(tuple(interval), abs=0.02)
+    assert measured.p_value == pytest.approx(scipy.stats.ttest_rel(bn, baseline).pvalue, abs=0.01)
+
+
+def test_swapping_the_arms_turns_the_sign() -> None:
+    random = np.random.default_rng(6)
+    one, other = random.exponential(size=30), random.normal(size=30)
+    there, back = paired_difference(one, other), paired_difference(other, one)
+    assert there.estimate == -back.estimate
+    assert there.p_value == pytest.approx(back.p_value, abs=0.01)
+    assert (there.ci_low, there.ci_high) == pytest.approx((-back.ci_high, -back.ci_low), abs=0.05)
+
+
+def test_noise_that_both_arms_share_cancels() -> None:
+    random = np.random.default_rng(7)
+    shared, own = random.normal(scale=100, size=50), random.normal(1, 0.1, size=50)
+    assert paired_difference(shared, shared + own).ci_low > 0.9
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.25])
+def test_equal_differences_have_an_interval_of_no_width(shift: float) -> None:
+    measured = paired_difference(np.zeros(8), np.full(8, shift))
+    assert (measured.ci_low, measured.estimate, measured.ci_high) == (shift, shift, shift)
+    assert measured.p_value == pytest.approx(1.0 if shift == 0 else 2 / 2**8)
+
+
+def test_interval_covers_and_test_rejects_at_their_rates() -> None:
+    random = np.random.default_rng(8)
+    measured = [paired_difference(np.zeros(25), random.normal(size=25), resamples=499) for _ in range(400)]
+    covered = np.mean([difference.ci_low < 0 < difference.ci_high for difference in measured])
+    rejected = np.mean([difference.p_value < 0.05 for difference in measured])
+    assert covered == pytest.approx(0.93, abs=0.04)  # the bootstrap's is known to be a little short at n = 25
+    assert rejected == pytest.approx(0.05, abs=0.033)  # three standard errors
+
+
+@pytest.mark.parametrize("bad", [np.array([1.0, np.nan]), np.ones((2, 2))])
+def test_values_that_cannot_be_compared_are_refused(bad: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="expected finite pairs of shape"):
+        paired_difference(np.zeros_like(bad), bad)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "finding"), [(0.01, 0.03, "raises"), (-0.03, -0.01, "lowers"), (-0.01, 0.03, "No difference")]
+)
+def test_title_states_the_finding(low: float, high: float, finding: str) -> None:
+    title = state_finding(PairedDifference((low + high) / 2, low, high, 0.04, 64), 0.95)
+    assert finding in title
+    assert f"95% interval [{100 * low:+.1f}, {100 * high:+.1f}]" in title
+
+
+def test_comparison_is_black_without_and_green_with() -> None:
+    columns = ["epoch", "val_accuracy", "val_accuracy_ci_low", "val_accuracy_ci_high"]
+    curves = {
+        "baseline": pd.DataFrame([[0, 0.5, 0.4, 0.6], [1, 0.6, 0.5, 0.7]], columns=columns),
+        "bn": pd.DataFrame([[0, 0.5, 0.4, 0.6], [1, 0.8, 0.7, 0.9]], columns=columns),
+    }
+    axes = Figure().subplots()
+    draw_comparison(axes, curves, 0.55, PairedDifference(0.2, 0.1, 0.3, 0.01, 64), 0.95)
+    without, with_bn, majority = axes.lines
+    assert (without.get_color(), without.get_label()) == ("black", "without batch normalization")
+    assert (with_bn.get_color(), with_bn.get_label()) == ("green", "with batch normalization")
+    assert list(with_bn.get_ydata()) == [0.5, 0.8]
+    assert majority.get_ydata()[0] == 0.55
+    assert len(axes.collections) == 2  # the bands

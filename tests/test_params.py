@@ -1,0 +1,134 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from stages import InputError
+from stages.params import Params, load_params
+
+COMMITTED = Path(__file__).parents[1] / "params.yaml"
+
+
+def write(folder: Path, **changes: object) -> Path:
+    """Write the committed params with some values changed; a change of `data__noise` is one of data.noise."""
+    values = yaml.safe_load(COMMITTED.read_text())
+    for key, value in changes.items():
+        section = values
+        *sections, name = key.split("__")
+        for part in sections:
+            section = section[part]
+        section[name] = value
+    path = folder / "params.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+def test_committed_params_hold_the_documented_defaults() -> None:
+    flat = load_params(COMMITTED).flat()
+    assert flat["lr"] == 0.001
+    assert flat["lr_sweep"] == [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0]
+    assert (flat["seeds"], flat["epochs"], flat["batch_size"], flat["optimizer"]) == (64, 200, 32, "adam")
+    assert (flat["data.source"], flat["model.hidden"], flat["bn.placement"]) == (
+        "tutorial_rings",
+        [2, 2],
+        "after_activation",
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"lr": "fast"}, "lr = 'fast': expected a number above 0"),
+        ({"lr": 0}, "lr = 0: expected a number above 0"),
+        ({"lr": True}, "lr = True: expected a number above 0"),
+        ({"lr": float("nan")}, "lr = nan: expected a number above 0"),
+        ({"lr": float("inf")}, "lr = inf: expected a number above 0"),
+        ({"lrr": 0.1}, "lrr = 0.1 is no known key: the nearest is lr"),
+        ({"lr_sweep": 0.1}, r"lr_sweep = 0.1: expected a list of numbers above 0 such as \[0.01, 0.1\], or \[\]"),
+        ({"lr_sweep": [0.1, -1]}, r"lr_sweep\[1\] = -1: expected a list of numbers above 0"),
+        ({"lr_sweep": [0.1, 0.1]}, r"lr_sweep = \[0.1, 0.1\] repeats \[0.1\]: expected each rate once"),
+        ({"seeds": 1}, "seeds = 1: expected a whole number of at least 2"),
+        ({"seeds": 2.5}, "seeds = 2.5: expected a whole number of at least 2"),
+        ({"epochs": 0}, "epochs = 0: expected a whole number of at least 1"),
+        ({"batch_size": 1}, "batch_size = 1: expected a whole number of at least 2: one example cannot be normalized"),
+        ({"optimizer": "adamm"}, "optimizer = 'adamm': expected one of adam, sgd, rmsprop"),
+        ({"momentum": 1.0}, "momentum = 1.0: expected a number from 0 to below 1"),
+        ({"momentum": 0.9}, "momentum = 0.9 contradicts optimizer = 'adam'"),
+        ({"data": 3}, "data = 3: expected a section with the keys source, samples"),
+        ({"data__source": "ring"}, "data.source = 'ring': expected one of breast_cancer, .*path that ends in .csv"),
+        ({"data__samples": 9}, "data.samples = 9: expected null or a whole number of rows, at least 10"),
+        (
+            {"data__source": "breast_cancer", "data__samples": 100},
+            "data.samples = 100 contradicts data.source = 'breast_cancer'",
+        ),
+        ({"data__source": "my.csv", "data__noise": 0.1}, "data.noise = 0.1 contradicts data.source = 'my.csv'"),
+        ({"data__noise": 0.1}, "data.noise = 0.1 contradicts data.source = 'tutorial_rings'"),
+        ({"data__source": "moons", "data__noise": -1.0}, "data.noise = -1.0: expected null or a number of at least 0"),
+        ({"data__label_noise": 0.6}, "data.label_noise = 0.6: expected a share from 0 to 0.5"),
+        ({"data__val_fraction": 1.0}, "data.val_fraction = 1.0: expected a share above 0 and below 1"),
+        ({"data__split": "random"}, "data.split = 'random': expected shuffled or tail"),
+        ({"data__scale": None}, "data.scale = None: expected none or standard"),
+        ({"data__seed": -1}, "data.seed = -1: expected a whole number from 0 to 4294967295"),
+        ({"data__sed": 1}, "data.sed = 1 is no known key: the nearest is data.seed"),
+        ({"model__hidden": []}, r"model.hidden = \[\]: expected a list of widths such as \[2, 2\]"),
+        ({"model__hidden": [2, 0]}, r"model.hidden\[1\] = 0: expected a list of widths"),
+        ({"model__activation": "rleu"}, "model.activation = 'rleu': expected one of relu, tanh, sigmoid"),
+        ({"model__init": "glorot"}, "model.init = 'glorot': expected one of pytorch, keras, he"),
+        ({"placement": "after_activation"}, "placement = .* is no known key: the nearest is bn.placement"),
+        ({"bn__placement": "before"}, "bn.placement = 'before': expected after_activation or before_activation"),
+        ({"bn__momentum": 0}, "bn.momentum = 0: expected a number above 0 and at most 1"),
+        ({"bn__eps": 0}, "bn.eps = 0: expected a number above 0"),
+        ({"evidence__alpha": 0.5}, "evidence.alpha = 0.5: expected a number above 0 and below 0.5"),
+        ({"evidence__resamples": 10}, "evidence.resamples = 10: expected a whole number from 100 to 1000000"),
+        ({"tracking__experiment": ""}, "tracking.experiment = '': expected a name of 1 to 500 characters"),
+    ],
+)
+def test_a_wrong_value_gets_one_line(tmp_path: Path, changes: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        load_params(write(tmp_path, **changes))
+    assert "\n" not in str(caught.value)
+
+
+def test_every_wrong_value_gets_its_own_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        load_params(write(tmp_path, lr="fast", bn__eps=-1))
+    assert [line.split(" = ")[0].split()[-1] for line in str(caught.value).splitlines()] == ["lr", "bn.eps"]
+
+
+@pytest.mark.parametrize("section", sorted(Params.model_fields))
+def test_a_missing_key_is_named(tmp_path: Path, section: str) -> None:
+    values = yaml.safe_load(COMMITTED.read_text())
+    del values[section]
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(values))
+    with pytest.raises(InputError, match=rf"{section} is missing: expected "):
+        load_params(path)
+
+
+@pytest.mark.parametrize(("text", "value"), [("1e-3", 0.001), ("1e3", 1000.0), ("5.E-1", 0.5), (".5", 0.5), ("3", 3.0)])
+def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path, text: str, value: float) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(COMMITTED.read_text().replace("lr: 0.001", f"lr: {text}"))
+    assert load_params(path).lr == value
+
+
+def test_no_is_text(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(COMMITTED.read_text().replace("experiment: batch-normalization", "experiment: no"))
+    assert load_params(path).tracking.experiment == "no"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("lr: [1", "not valid YAML"), ("- 1", "expected `key: value` lines"), ("", "expected `key: value` lines")],
+)
+def test_a_broken_file_is_named(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        load_params(path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not found; run from the repository root"):
+        load_params(tmp_path / "params.yaml")
