@@ -8,15 +8,20 @@ MLflow works in a process of its own: it takes longer to import and to connect t
 
 import hashlib
 import os
+import pickle
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stages import InputError
 from stages.background import BackgroundObject
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import nn
 
 # Read when MLflow is imported. Its telemetry would call out; its progress bars and hints would drown ours.
 os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
@@ -81,9 +86,9 @@ class StageRun:
         """Get ready, beside the training, for `log_network`."""
         self._send("prepare_to_log_network")
 
-    def log_network(self, path: str | Path, rows: str | Path) -> None:
-        """Log the network in a model.pt, with a signature for the feature columns of the CSV `rows`."""
-        self._send("log_network", str(path), str(rows))
+    def log_network(self, network: "nn.Module", example: "np.ndarray") -> None:
+        """Log a network in eval mode; `example`, at least 2 rows (B, F) in float32, gives its signature."""
+        self._send("log_network", pickle.dumps(network), example)
 
     def log_summary(self, metrics: Mapping[str, float | None]) -> None:
         """Log metrics that have no epoch; a None is left out."""
@@ -150,16 +155,11 @@ class _MlflowRun:
             )
             mlflow.log_input(dataset, context=context)
 
-    def log_network(self, path: str, rows: str) -> None:
+    def log_network(self, pickled: bytes, example: "np.ndarray") -> None:
         import mlflow
-        import numpy as np
-        import pandas as pd
         import torch
 
-        from stages.training.network import load_network
-
-        network = load_network(path)
-        example = pd.read_csv(rows, nrows=2).drop(columns="label").to_numpy(np.float32)
+        network = pickle.loads(pickled)
         with torch.no_grad():
             output = network(torch.from_numpy(example)).numpy()
         mlflow.pytorch.log_model(

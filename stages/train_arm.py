@@ -39,7 +39,7 @@ def _train(arm: str, params: Params, rates: Sequence[float], run: StageRun) -> N
 
     from stages.evidence.curves import final_values, median_seed, summarize_epochs
     from stages.training.arm import train_arm
-    from stages.training.network import save_network
+    from stages.training.network import load_network, save_network
     from stages.training.replicas import unstack
 
     torch.set_num_threads(1)  # the networks are small, and the bytes must not depend on the machine's cores
@@ -61,7 +61,7 @@ def _train(arm: str, params: Params, rates: Sequence[float], run: StageRun) -> N
     run.set_tag("history.md5", file_md5(folder / "history.parquet"))
     run.log_dataset(TRAIN, "training")
     run.log_dataset(VAL, "validation")
-    run.log_network(folder / "model.pt", rows=TRAIN)
+    run.log_network(load_network(folder / "model.pt"), example=train.x[:2].numpy())
     run.log_artifacts(*sorted(folder.glob("*.*")))
 
 

@@ -1,0 +1,96 @@
+"""dvc.yaml tells the truth: the modules a stage depends on are those it imports, the params those it reads."""
+
+import ast
+import shutil
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from stages.params import Params, load_params
+
+ROOT = Path(__file__).parents[1]
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+TRACKED = [name for name in STAGES if name != "generate_data"]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_deps_are_the_modules_that_the_stage_imports(stage: str) -> None:
+    declared = {dep for dep in STAGES[stage]["deps"] if dep.endswith(".py")}
+    assert declared == import_closure(ROOT / "stages" / f"{stage}.py")
+
+
+def import_closure(script: Path) -> set[str]:
+    """Return the project's modules that `script` imports, at any depth and wherever in the file, and itself."""
+    found, waiting = set(), {script}
+    while waiting:
+        path = waiting.pop()
+        found.add(path)
+        parents = {parent / "__init__.py" for parent in path.parents if parent.is_relative_to(ROOT / "stages")}
+        waiting |= {imported for imported in imported_modules(path) | parents if imported.exists()} - found
+    return {str(path.relative_to(ROOT)) for path in found}
+
+
+def imported_modules(path: Path) -> set[Path]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {str(node.module)} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return {ROOT / f"{name.replace('.', '/')}.py" for name in names if name.startswith("stages")}
+
+
+class Recorder:
+    """Stands in for Params, and notes which keys are read. `flat()`, the record that MLflow keeps, counts as none."""
+
+    def __init__(self, section: Any, read: set[str], prefix: str = "") -> None:
+        self._section, self._read, self._prefix = section, read, prefix
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._section, name)
+        if name == "flat":
+            return value
+        if name in Params.model_fields and hasattr(value, "model_dump"):
+            return Recorder(value, self._read, f"{name}.")
+        self._read.add(self._prefix + name)
+        return value
+
+
+@pytest.fixture(scope="module")
+def params_read(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
+    """Run every stage in turn on a small setting; return the keys that each one read."""
+    folder = tmp_path_factory.mktemp("run")
+    shutil.copy(ROOT / "params.yaml", folder)
+    (folder / "data").mkdir()
+    (folder / "results").mkdir()
+    small = load_params(folder / "params.yaml").model_copy(
+        update={"seeds": 3, "epochs": 2, "lr_sweep": [0.1], "evidence": None}
+    )
+    small = small.model_copy(update={"evidence": load_params(folder / "params.yaml").evidence})
+    read: dict[str, set[str]] = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("DVC_ROOT", str(folder))
+        for stage in STAGES:
+            read[stage] = set()
+            module = import_module(f"stages.{stage}")
+            owner = module if hasattr(module, "load_params") else import_module("stages.train_arm")
+            patch.setattr(owner, "load_params", lambda keys=read[stage]: Recorder(small, keys))
+            module.main()
+    return read
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_params_are_those_that_the_stage_reads(stage: str, params_read: dict[str, set[str]]) -> None:
+    leaves = set(load_params(ROOT / "params.yaml").flat())
+    declared = {leaf for leaf in leaves for key in STAGES[stage]["params"] if leaf == key or leaf.startswith(f"{key}.")}
+    tracked = {"tracking.experiment"} if stage in TRACKED else set()
+    assert declared == params_read[stage] | tracked
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_is_named_for_its_script(stage: str) -> None:
+    assert STAGES[stage]["cmd"] == f"python -m stages.{stage}"

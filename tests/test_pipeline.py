@@ -1,0 +1,239 @@
+"""The whole, as people use it: real `dvc` in a fresh clone, with an empty home and no git identity."""
+
+import contextlib
+import hashlib
+import json
+import os
+import pty
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from conftest import run
+from mlflow import MlflowClient
+
+from stages.training.network import load_network
+
+EPOCHS, SEEDS = 5, 4
+SMALL = {"seeds: 64": f"seeds: {SEEDS}", "epochs: 200": f"epochs: {EPOCHS}", ", 0.003, 0.01, 0.03": ""}
+OUTPUTS = [
+    "data/train.csv",
+    "data/val.csv",
+    *(f"results/{arm}/{name}" for arm in ("baseline", "bn") for name in ("curves.csv", "history.parquet", "model.pt")),
+    "results/comparison.png",
+    "results/metrics.json",
+]
+
+
+@pytest.fixture(scope="module")
+def project(clone_project: Callable[[], Path]) -> Path:
+    """A clone with few seeds and epochs, after its first `dvc repro`, committed."""
+    folder = clone_project()
+    params = (folder / "params.yaml").read_text()
+    for old, new in SMALL.items():
+        assert old in params
+        params = params.replace(old, new)
+    (folder / "params.yaml").write_text(params)
+    run(["dvc", "repro"], folder)
+    run(["git", "config", "user.name", "Test"], folder)  # from here on: `dvc exp run` makes commits
+    run(["git", "config", "user.email", "test@example.org"], folder)
+    run(["git", "commit", "--all", "--quiet", "--message", "Small"], folder)
+    return folder
+
+
+def client(project: Path) -> MlflowClient:
+    return MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
+
+
+def runs(project: Path, where: str = "") -> list[mlflow.entities.Run]:
+    store = client(project)
+    return store.search_runs([store.get_experiment_by_name("batch-normalization").experiment_id], where)
+
+
+def arm_runs(project: Path, where: str = "") -> dict[str, mlflow.entities.Run]:
+    """Return the newest run of each stage, without the children."""
+    found = [found for found in runs(project, where) if "mlflow.parentRunId" not in found.data.tags]
+    return {found.data.tags["dvc.stage"]: found for found in reversed(found)}
+
+
+def checksums(project: Path) -> dict[str, str]:
+    return {name: hashlib.md5((project / name).read_bytes()).hexdigest() for name in OUTPUTS}
+
+
+def test_second_repro_runs_nothing(project: Path) -> None:
+    assert "Running stage" not in run(["dvc", "repro"], project)
+    assert run(["git", "status", "--porcelain"], project) == ""
+
+
+def test_results_have_the_documented_form(project: Path) -> None:
+    metrics = json.loads((project / "results/metrics.json").read_text())
+    measures = ["train_loss", "train_accuracy", "val_loss", "val_accuracy"]
+    assert {group: list(values) for group, values in metrics.items()} == {
+        "baseline": measures,
+        "bn": measures,
+        "difference": ["val_accuracy", "ci_low", "ci_high", "p_value"],
+    }
+    history = pd.read_parquet(project / "results/bn/history.parquet")
+    assert len(history) == 4 * SEEDS * (EPOCHS + 1)
+    last = history[(history["lr"] == 0.001) & (history["epoch"] == EPOCHS)]
+    assert metrics["bn"]["val_accuracy"] == pytest.approx(last["val_accuracy"].mean())
+    difference = metrics["bn"]["val_accuracy"] - metrics["baseline"]["val_accuracy"]
+    assert metrics["difference"]["val_accuracy"] == pytest.approx(difference)
+
+
+def test_store_holds_a_run_per_arm_with_all_it_promises(project: Path) -> None:
+    assert {found.info.status for found in runs(project)} == {"FINISHED"}
+    by_stage = arm_runs(project)
+    lock = yaml.safe_load((project / "dvc.lock").read_text())["stages"]
+    for arm in ("baseline", "bn"):
+        found = by_stage[f"train_{arm}"]
+        outs = {out["path"]: out["md5"] for out in lock[f"train_{arm}"]["outs"]}
+        assert found.data.tags["history.md5"] == outs[f"results/{arm}/history.parquet"]
+        assert found.data.params["model.hidden"] == "[2, 2]"
+        for name in ("train_loss", "val_accuracy", "val_accuracy_ci_low", "val_accuracy_ci_high"):
+            assert len(client(project).get_metric_history(found.info.run_id, name)) == EPOCHS + 1
+        children = runs(project, f"tags.`mlflow.parentRunId` = '{found.info.run_id}'")
+        assert {child.data.params["lr"] for child in children} == {"0.001", "0.1", "0.3", "1.0"}
+        artifacts = {file.path for file in client(project).list_artifacts(found.info.run_id)}
+        assert {"curves.csv", "history.parquet", "model.pt"} <= artifacts
+        inputs = {entry.dataset.name: entry.dataset.digest for entry in found.inputs.dataset_inputs}
+        assert inputs == {Path(dep["path"]).stem: dep["md5"] for dep in lock[f"train_{arm}"]["deps"][:2]}
+        assert by_stage["compare"].data.tags[f"{arm}.run_id"] == found.info.run_id
+    metrics = json.loads((project / "results/metrics.json").read_text())
+    assert by_stage["compare"].data.metrics["difference.p_value"] == metrics["difference"]["p_value"]
+
+
+def test_logged_model_predicts_what_model_pt_predicts(project: Path) -> None:
+    mlflow.set_tracking_uri(f"sqlite:///{project / 'mlflow.db'}")
+    for arm in ("baseline", "bn"):
+        logged = mlflow.pyfunc.load_model(f"runs:/{arm_runs(project)[f'train_{arm}'].info.run_id}/model")
+        rows = pd.read_csv(project / "data/val.csv").drop(columns="label").to_numpy(np.float32)
+        with torch.no_grad():
+            expected = load_network(project / f"results/{arm}/model.pt")(torch.from_numpy(rows)).numpy()
+        np.testing.assert_allclose(logged.predict(rows), expected, rtol=1e-6)
+        assert logged.metadata.signature.inputs.input_types()[0] == np.float32
+
+
+def test_repro_by_force_writes_the_same_bytes(project: Path) -> None:
+    before = checksums(project)
+    run(["dvc", "repro", "--force"], project)
+    assert checksums(project) == before
+
+
+@pytest.mark.parametrize(
+    ("changed", "stale"),
+    [
+        ("stages/evidence/figures.py", {"compare"}),
+        ("stages/training/arm.py", {"train_baseline", "train_bn"}),
+        ("data/own/mine.csv", {"generate_data"}),
+    ],
+)
+def test_a_change_reruns_what_depends_on_it(project: Path, changed: str, stale: set[str]) -> None:
+    path = project / changed
+    before = path.read_bytes() if path.exists() else None
+    path.write_bytes((before or b"a,label\n") + b"# changed\n")
+    status = json.loads(run(["dvc", "status", "--json"], project))
+    path.unlink() if before is None else path.write_bytes(before)
+    assert set(status) == stale
+
+
+def test_experiments_log_into_the_one_store_from_everywhere(project: Path) -> None:
+    run(["dvc", "exp", "run", "--name", "here", "-S", "lr=0.1", "-S", "epochs=3"], project)
+    run(["dvc", "exp", "run", "--name", "aside", "--temp", "-S", "lr=0.3", "-S", "epochs=3"], project)
+    run(["dvc", "exp", "run", "--queue", "--name", "queued", "-S", "bn.momentum=0.5"], project)
+    run(["dvc", "queue", "start"], project)
+    deadline = time.monotonic() + 120
+    while "Success" not in run(["dvc", "queue", "status"], project):
+        assert time.monotonic() < deadline, run(["dvc", "queue", "logs", "queued"], project)
+        time.sleep(1)
+    for name, lr in {"here": "0.1", "aside": "0.3"}.items():
+        found = arm_runs(project, f"tags.`dvc.exp.name` = '{name}'")
+        assert set(found) == {"train_baseline", "train_bn", "compare"}
+        assert {run.info.status for run in found.values()} == {"FINISHED"}
+        assert {run.data.params["lr"] for run in found.values()} == {lr}
+        assert len(client(project).get_metric_history(found["train_bn"].info.run_id, "val_loss")) == 4
+    # Only the arm with batch norm depends on bn.momentum.
+    assert set(arm_runs(project, "tags.`dvc.exp.name` = 'queued'")) == {"train_bn", "compare"}
+    shown = json.loads(run(["dvc", "exp", "show", "--json"], project))
+    experiments = {found["revs"][0]["name"] for entry in shown for found in entry.get("experiments") or []}
+    assert experiments == {"here", "aside", "queued"}
+    run(["dvc", "exp", "apply", "here"], project)
+    assert "difference.val_accuracy" in run(["dvc", "metrics", "diff"], project)
+    diff = run(["dvc", "plots", "diff", "HEAD"], project).strip()
+    page = Path(diff.removeprefix("file://")).read_text()
+    assert '"range": ["black", "green"]' in page
+    assert "comparison.png" in page
+    run(["git", "reset", "--hard", "--quiet"], project)
+    run(["dvc", "checkout"], project)
+
+
+def test_a_wrong_value_stops_the_pipeline_in_one_line_and_loses_nothing(project: Path) -> None:
+    before, runs_before = checksums(project), len(runs(project))
+    printed = run(
+        ["dvc", "exp", "run", "-S", "data.source=nowhere.csv", "-S", "data.val_fraction=0.3"], project, fails=True
+    )
+    assert "data.source = 'nowhere.csv': no such file" in printed
+    assert "Traceback" not in printed
+    printed = run(["dvc", "exp", "run", "-S", "data.source=tutorial_rings", "-S", "lr=fast"], project, fails=True)
+    assert "params.yaml: lr = 'fast': expected a number above 0\n" in printed
+    assert "Traceback" not in printed
+    assert len(runs(project)) == runs_before
+    run(["git", "checkout", "--quiet", "params.yaml"], project)
+    run(["dvc", "checkout"], project)
+    assert checksums(project) == before
+    assert run(["git", "status", "--porcelain"], project) == ""
+
+
+def test_a_csv_of_ones_own_and_a_batch_of_one(project: Path) -> None:
+    random = np.random.default_rng(0)
+    table = pd.DataFrame(random.normal(size=(42, 3)), columns=["size", "weight", "flat"]).assign(flat=1.0)
+    table.assign(kind=np.where(table["size"] > 0, "big", "small")).to_csv(project / "data/own/mine.csv", index=False)
+    printed = run(
+        ["dvc", "exp", "run", "-S", "data.source=data/own/mine.csv", "-S", "batch_size=16", "train_baseline"], project
+    )
+    assert "warning: data/own/mine.csv: column 'flat' is constant" in printed
+    assert "note: 1 example is left out of each epoch" in printed
+    assert list(pd.read_csv(project / "data/train.csv").columns) == ["size", "weight", "flat", "label"]
+    (project / "data/own/mine.csv").unlink()
+    run(["git", "reset", "--hard", "--quiet"], project)
+    run(["dvc", "checkout"], project)
+
+
+def test_progress_shows_in_a_terminal(project: Path) -> None:
+    ours, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (24, 120))
+    training = start_training(project, terminal)
+    os.close(terminal)
+    shown = ""
+    with contextlib.suppress(OSError):  # EIO: the other end is closed
+        while chunk := os.read(ours, 4096):
+            shown += chunk.decode()
+    os.close(ours)
+    assert training.wait() == 0
+    last = shown.rstrip().split("\r")[-1]
+    assert "baseline: 16 networks: 100%" in last
+    assert "5/5 [00:0" in last
+    assert "train=0." in last
+    assert "val=0." in last
+
+
+def test_progress_is_quiet_elsewhere(project: Path) -> None:
+    training = start_training(project, subprocess.PIPE)
+    assert training.communicate() == (None, b"")
+    assert training.returncode == 0
+
+
+def start_training(project: Path, stderr: int) -> subprocess.Popen[bytes]:
+    environment = os.environ | {"DVC_ROOT": str(project)}
+    return subprocess.Popen(
+        [sys.executable, "-m", "stages.train_baseline"], cwd=project, env=environment, stderr=stderr
+    )

@@ -1,0 +1,147 @@
+"""Against a real MLflow store: a fresh SQLite database in a temporary folder."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from stages import InputError
+from stages.params import load_params
+from stages.tracking import StageRun, track_stage
+
+ROOT = Path(__file__).parents[1]
+PARAMS = load_params(ROOT / "params.yaml").flat()
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MlflowClient]:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setenv("DVC_STAGE", "train_bn")
+    monkeypatch.setenv("DVC_EXP_NAME", "sunny-day")
+    return MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+
+
+def runs(store: MlflowClient, experiment: str = "batch-normalization") -> dict[str, Run]:
+    """Return the runs of the store by name."""
+    found = store.get_experiment_by_name(experiment)
+    return {run.info.run_name: run for run in store.search_runs([found.experiment_id])} if found else {}
+
+
+def log_epochs(run: StageRun, count: int) -> None:
+    for epoch in range(count):
+        by_rate = {rate: {"val_accuracy": rate * epoch} for rate in (0.01, 0.1)}
+        run.log_epoch(epoch, {"val_accuracy": epoch / 10, "val_loss": float("nan")}, by_rate)
+
+
+def test_a_stage_logs_params_tags_epochs_and_children(store: MlflowClient, tmp_path: Path) -> None:
+    with track_stage("train_bn", PARAMS, tags={"arm": "bn"}, rates=[0.01, 0.1]) as run:
+        run.wait_until_open()
+        log_epochs(run, 1500)  # more than one call takes
+        run.set_tag("history.md5", "abc")
+    logged = runs(store)
+    parent = logged["bn (sunny-day)"]
+    assert parent.info.status == "FINISHED"
+    assert parent.data.params == {key: str(value) for key, value in PARAMS.items()}
+    expected = {"dvc.stage": "train_bn", "dvc.exp.name": "sunny-day", "arm": "bn", "history.md5": "abc"}
+    assert expected.items() <= parent.data.tags.items()
+    points = store.get_metric_history(parent.info.run_id, "val_accuracy")
+    assert [(point.step, point.value) for point in points] == [(epoch, epoch / 10) for epoch in range(1500)]
+    child = logged["lr=0.1"]
+    assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
+    assert (child.info.status, child.data.params["lr"], child.data.params["epochs"]) == ("FINISHED", "0.1", "200")
+    assert len(store.get_metric_history(child.info.run_id, "val_accuracy")) == 1500
+    assert (tmp_path / "mlartifacts").as_uri() in parent.info.artifact_uri
+
+
+def test_metrics_are_there_while_the_stage_runs(store: MlflowClient) -> None:
+    with track_stage("train_bn", PARAMS, tags={}, rates=[0.01, 0.1]) as run:
+        run.wait_until_open()
+        time.sleep(2.1)  # as long as metrics wait
+        log_epochs(run, 1)
+        run.wait_until_open()
+        assert {name: list(run.data.metrics) for name, run in runs(store).items() if run.info.status == "RUNNING"} == {
+            "bn (sunny-day)": ["val_accuracy", "val_loss"],
+            "lr=0.01": ["val_accuracy"],
+            "lr=0.1": ["val_accuracy"],
+        }
+
+
+def test_a_stage_that_raises_fails_its_runs(store: MlflowClient) -> None:
+    with pytest.raises(ZeroDivisionError), track_stage("train_bn", PARAMS, tags={}, rates=[0.1]) as run:
+        run.log_epoch(1 // 0, {}, {})
+    assert {name: run.info.status for name, run in runs(store).items()} == {
+        "bn (sunny-day)": "FAILED",
+        "lr=0.1": "FAILED",
+    }
+
+
+def test_what_goes_wrong_in_mlflow_is_raised_here(store: MlflowClient) -> None:
+    with pytest.raises(RuntimeError, match=r"nowhere\.pt"), track_stage("train_bn", PARAMS, tags={}) as run:
+        run.log_artifacts("nowhere.pt")
+    assert runs(store)["bn (sunny-day)"].info.status == "FAILED"
+
+
+def test_a_deleted_experiment_is_refused(store: MlflowClient) -> None:
+    store.delete_experiment(store.create_experiment("batch-normalization"))
+    with (
+        pytest.raises(InputError, match=r"tracking\.experiment = 'batch-normalization': deleted in MLflow"),
+        track_stage("train_bn", PARAMS, tags={}) as run,
+    ):
+        run.wait_until_open()
+
+
+KILLED_STAGE = """
+import time
+from stages.params import load_params
+from stages.tracking import track_stage
+
+if __name__ == "__main__":
+    with track_stage("train_bn", load_params().flat(), tags={}, rates=[0.1]) as run:
+        run.log_epoch(0, {"val_loss": 1.0}, {0.1: {"val_loss": 1.0}})
+        run.wait_until_open()
+        print("open", flush=True)
+        time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_killed_stage_leaves_no_run_open(store: MlflowClient, tmp_path: Path, how: signal.Signals) -> None:
+    (tmp_path / "stage.py").write_text(KILLED_STAGE)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        [sys.executable, tmp_path / "stage.py"],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    assert process.stdout.readline() == b"open\n"
+    if how is signal.SIGINT:
+        os.killpg(process.pid, how)  # as Ctrl-C does
+    else:
+        process.send_signal(how)
+    process.wait()
+    process.stdout.read()  # ends when the tracking process has ended too
+    process.stdout.close()
+    expected = "FAILED" if how is signal.SIGINT else "KILLED"
+    assert {run.info.status for run in runs(store).values()} == {expected}
+    assert runs(store)["lr=0.1"].data.metrics == {"val_loss": 1.0}
+
+
+def test_stages_that_start_at_once_on_a_new_database_all_log(store: MlflowClient, tmp_path: Path) -> None:
+    (tmp_path / "stage.py").write_text(KILLED_STAGE.replace("time.sleep(60)", "pass"))
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, tmp_path / "stage.py"]
+    processes = [subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL) for _ in range(3)]
+    assert [process.wait() for process in processes] == [0, 0, 0]
+    found = store.search_runs([store.get_experiment_by_name("batch-normalization").experiment_id])
+    assert [run.info.status for run in found] == ["FINISHED"] * 6
