@@ -6,6 +6,7 @@ Reads   results/{baseline,bn}/history.parquet: lr, seed, epoch, losses (nats), a
 Writes  results/metrics.json: per arm the means over seeds at `lr` after the last epoch (null where a seed's is not a
         finite number), and the paired difference in val_accuracy with interval and p value
         results/comparison.png: validation accuracy over epochs
+        results/pairs.csv: seed, baseline, bn, difference: the val_accuracy behind metrics.json, a row per pair
 Logs    an MLflow run with these numbers and files, linked to the runs of both arms
 """
 
@@ -44,15 +45,19 @@ def _compare(params: Params, run: StageRun) -> str:
 
     alpha = params.evidence.alpha
     finals = {arm: final_values(pd.read_parquet(path), params.lr) for arm, path in HISTORIES.items()}
-    accuracies = (finals[arm]["val_accuracy"].to_numpy() for arm in ARMS)
-    difference = paired_difference(*accuracies, alpha=alpha, resamples=params.evidence.resamples)
+    pairs = pd.DataFrame({arm: final["val_accuracy"] for arm, final in finals.items()})
+    difference = paired_difference(
+        pairs["baseline"].to_numpy(), pairs["bn"].to_numpy(), alpha=alpha, resamples=params.evidence.resamples
+    )
+    pairs["difference"] = pairs["bn"] - pairs["baseline"]
     metrics = collect_metrics(finals, difference)
     write_results(metrics, difference, lr=params.lr, confidence=1 - alpha)
+    pairs.to_csv(RESULTS / "pairs.csv", lineterminator="\n")
 
     for arm, path in HISTORIES.items():
         run.set_tag(f"{arm}.run_id", run.find_arm_run(arm, path) or "not in this store")
     run.log_summary({f"{group}.{name}": value for group, row in metrics.items() for name, value in row.items()})
-    run.log_artifacts(RESULTS / "metrics.json", RESULTS / "comparison.png")
+    run.log_artifacts(*(RESULTS / name for name in ("metrics.json", "comparison.png", "pairs.csv")))
     return format_report(finals, difference, lr=params.lr, confidence=1 - alpha)
 
 

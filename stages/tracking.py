@@ -31,6 +31,7 @@ os.environ.pop("MLFLOW_RUN_ID", None)  # every stage would resume this one run
 ROOT = Path(os.environ.get("DVC_ROOT", Path(__file__).parents[1])).resolve()
 SECONDS_BETWEEN_WRITES = 2.0  # a write is one call for each run: the arm's, and its children's
 METRICS_PER_CALL = 1000  # MLflow's own limit
+COLORS = {"baseline": "#000000", "bn": "#008000"}  # in MLflow's charts, as in all figures
 
 
 def tracking_uri() -> str:
@@ -86,9 +87,12 @@ class StageRun:
         """Get ready, beside the training, for `log_network`."""
         self._send("prepare_to_log_network")
 
-    def log_network(self, network: "nn.Module", example: "np.ndarray") -> None:
-        """Log a network in eval mode; `example`, at least 2 rows (B, F) in float32, gives its signature."""
-        self._send("log_network", pickle.dumps(network), example)
+    def log_network(self, name: str, network: "nn.Module", example: "np.ndarray") -> None:
+        """Log a network in eval mode; `example`, at least 2 rows (B, F) in float32, gives its signature.
+
+        MLflow shows the run's metrics of the last epoch beside it: means over all seeds, of which it is one.
+        """
+        self._send("log_network", name, pickle.dumps(network), example)
 
     def log_summary(self, metrics: Mapping[str, float | None]) -> None:
         """Log metrics that have no epoch; a None is left out."""
@@ -113,9 +117,11 @@ class _MlflowRun:
     def __init__(self, stage: str, params: dict[str, Any], tags: dict[str, str], rates: Sequence[float]) -> None:
         import mlflow
 
+        self.params = params
         self.client, self.experiment_id = _connect(str(params["tracking.experiment"]))
         tags = {"dvc.stage": os.environ.get("DVC_STAGE", stage), **_dvc_experiment_tags(), **tags}
-        run = mlflow.start_run(experiment_id=self.experiment_id, run_name=_run_name(stage), tags=tags)
+        color = {} if "dvc.exp.name" in tags else {"mlflow.runColor": COLORS.get(tags.get("arm"), "#808080")}
+        run = mlflow.start_run(experiment_id=self.experiment_id, run_name=_run_name(stage), tags=tags | color)
         self.run_id = run.info.run_id
         mlflow.log_params(params)
         self.children = {lr: self._start_child(params | {"lr": lr}, tags) for lr in rates}
@@ -155,16 +161,18 @@ class _MlflowRun:
             )
             mlflow.log_input(dataset, context=context)
 
-    def log_network(self, pickled: bytes, example: "np.ndarray") -> None:
+    def log_network(self, name: str, pickled: bytes, example: "np.ndarray") -> None:
         import mlflow
         import torch
 
+        self._write_waiting()  # MLflow links the metrics of the step that are there
         network = pickle.loads(pickled)
         with torch.no_grad():
             output = network(torch.from_numpy(example)).numpy()
         mlflow.pytorch.log_model(
             network,
-            name="model",
+            name=name,
+            step=self.params["epochs"],
             signature=mlflow.models.infer_signature(example, output),
             input_example=example,
             pip_requirements=[f"torch=={torch.__version__.split('+')[0]}", f"mlflow=={mlflow.__version__}"],

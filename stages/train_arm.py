@@ -61,8 +61,8 @@ def _train(arm: str, params: Params, rates: Sequence[float], run: StageRun) -> N
     run.set_tag("history.md5", file_md5(folder / "history.parquet"))
     run.log_dataset(TRAIN, "training")
     run.log_dataset(VAL, "validation")
-    run.log_network(load_network(folder / "model.pt"), example=train.x[:2].numpy())
-    run.log_artifacts(*sorted(folder.glob("*.*")))
+    run.log_network(arm, load_network(folder / "model.pt"), example=train.x[:2].numpy())
+    run.log_artifacts(*(folder / name for name in ("history.parquet", "curves.csv", "model.pt")))
 
 
 class EpochReport:

@@ -31,6 +31,7 @@ OUTPUTS = [
     *(f"results/{arm}/{name}" for arm in ("baseline", "bn") for name in ("curves.csv", "history.parquet", "model.pt")),
     "results/comparison.png",
     "results/metrics.json",
+    "results/pairs.csv",
 ]
 
 
@@ -104,7 +105,10 @@ def test_store_holds_a_run_per_arm_with_all_it_promises(project: Path) -> None:
         children = runs(project, f"tags.`mlflow.parentRunId` = '{found.info.run_id}'")
         assert {child.data.params["lr"] for child in children} == {"0.001", "0.1", "0.3", "1.0"}
         artifacts = {file.path for file in client(project).list_artifacts(found.info.run_id)}
-        assert {"curves.csv", "history.parquet", "model.pt"} <= artifacts
+        assert artifacts == {"curves.csv", "history.parquet", "model.pt"}
+        model = client(project).get_logged_model(found.outputs.model_outputs[0].model_id)
+        shown = {metric.key: metric.value for metric in model.metrics}
+        assert shown["val_accuracy"] == found.data.metrics["val_accuracy"]  # of the last epoch, not of the first
         inputs = {entry.dataset.name: entry.dataset.digest for entry in found.inputs.dataset_inputs}
         assert inputs == {Path(dep["path"]).stem: dep["md5"] for dep in lock[f"train_{arm}"]["deps"][:2]}
         assert by_stage["compare"].data.tags[f"{arm}.run_id"] == found.info.run_id
@@ -115,7 +119,7 @@ def test_store_holds_a_run_per_arm_with_all_it_promises(project: Path) -> None:
 def test_logged_model_predicts_what_model_pt_predicts(project: Path) -> None:
     mlflow.set_tracking_uri(f"sqlite:///{project / 'mlflow.db'}")
     for arm in ("baseline", "bn"):
-        logged = mlflow.pyfunc.load_model(f"runs:/{arm_runs(project)[f'train_{arm}'].info.run_id}/model")
+        logged = mlflow.pyfunc.load_model(f"runs:/{arm_runs(project)[f'train_{arm}'].info.run_id}/{arm}")
         rows = pd.read_csv(project / "data/val.csv").drop(columns="label").to_numpy(np.float32)
         with torch.no_grad():
             expected = load_network(project / f"results/{arm}/model.pt")(torch.from_numpy(rows)).numpy()

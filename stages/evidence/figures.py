@@ -33,6 +33,7 @@ def draw_comparison(
         )
         axes.plot(table["epoch"], table["val_accuracy"], color=COLORS[arm], label=LABELS[arm])
     axes.axhline(majority, color="gray", linestyle=":", label="always the majority class")
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set(xlabel="epoch", ylabel="validation accuracy", xmargin=0.01)
     axes.set_title(state_finding(difference, confidence), loc="left", fontsize=11)
     axes.legend(loc="best", frameon=True, edgecolor="none")
@@ -58,10 +59,10 @@ def save_comparison(
     confidence: float,
     lr: float,
 ) -> None:
-    """Write the comparison as a PNG of 1600 x 1000 pixels, with what the band means and n in its caption."""
+    """Write the comparison as a PNG of 960 x 600 pixels, with what the band means and n in its caption."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 5), dpi=200, layout="constrained")
+    figure = Figure(figsize=(8, 5), dpi=120, layout="constrained")
     draw_comparison(figure.subplots(), curves, majority, difference, confidence)
     figure.supxlabel(
         f"mean over {difference.n} paired seeds and its 95% band; learning rate {lr:g}; validation set in eval mode",
