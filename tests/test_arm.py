@@ -11,7 +11,6 @@ from torch.nn import functional as F
 
 from stages.training.arm import (
     MEASURES,
-    OPTIMIZERS,
     ORDER,
     WEIGHTS,
     Schedule,
@@ -36,8 +35,11 @@ def train_alone(
     train: Table, val: Table, architecture: Architecture, schedule: Schedule, lr: float, seed: int
 ) -> tuple[nn.Sequential, list[list[float]]]:
     network = build_network(architecture, _generator(seed, WEIGHTS)).double()
-    options = {"momentum": schedule.momentum} if schedule.optimizer == "sgd" else {}
-    optimizer = OPTIMIZERS[schedule.optimizer](network.parameters(), lr=lr, **options)
+    optimizer = {
+        "adam": lambda weights: torch.optim.Adam(weights, lr=lr),
+        "sgd": lambda weights: torch.optim.SGD(weights, lr=lr, momentum=schedule.momentum),
+        "rmsprop": lambda weights: torch.optim.RMSprop(weights, lr=lr),
+    }[schedule.optimizer](network.parameters())
     order = _generator(seed, ORDER)
     history = [measure_alone(network, train, val)]
     for _ in range(schedule.epochs):

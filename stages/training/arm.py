@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,11 @@ from stages.training.network import Architecture, build_network
 from stages.training.replicas import stack
 
 MEASURES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
-OPTIMIZERS = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD, "rmsprop": torch.optim.RMSprop}
+OPTIMIZERS = {
+    "adam": partial(torch.optim.Adam, fused=True),
+    "sgd": partial(torch.optim.SGD, fused=True),
+    "rmsprop": torch.optim.RMSprop,
+}
 WEIGHTS, ORDER = 0, 1  # the streams of random numbers that a seed has
 EVALUATED_AT_ONCE = 512  # rows: bounds the memory, whatever the size of the table
 
@@ -84,8 +89,8 @@ def train_epoch(
     """Take one step per batch; each seed has an order of its own, drawn from its generator in `orders`."""
     network.train()
     for x, y in _batches(train, schedule, orders):
-        losses = F.binary_cross_entropy_with_logits(network(x), y, reduction="none").mean(dim=-1)  # (R, 1)
-        losses.sum().backward()  # the sum's gradient is each replica's own
+        loss = F.binary_cross_entropy_with_logits(network(x), y, reduction="sum") / y.shape[-1]
+        loss.backward()  # the sum of all replicas' mean losses: its gradient is each replica's own
         optimizer.step()
 
 
