@@ -30,7 +30,8 @@ bench: setup  ## time the stacked training against a DataLoader loop over one ne
 
 lock: setup  ## write requirements.lock anew from pyproject.toml
 	python -m venv .venv/lock
-	.venv/lock/bin/python -m pip install --quiet --group dev .
+	python -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb")); print(*project["project"]["dependencies"], *project["dependency-groups"]["dev"], sep="\n")' > .venv/lock/wanted.txt
+	.venv/lock/bin/python -m pip install --quiet --disable-pip-version-check --requirement .venv/lock/wanted.txt
 	.venv/lock/bin/python -m pip freeze | sed 's/^\(torch==[0-9.]*\)+.*/\1/' > requirements.lock
 
 .venv/installed: requirements.lock

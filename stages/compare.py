@@ -103,7 +103,10 @@ def format_report(
         lost = int((~final.apply(lambda column: column.map(math.isfinite))).any(axis=1).sum())
         if lost:
             lines.append(f"  {arm}: {lost} of {len(final)} seeds ended with a loss that is not finite")
-    lines += [f"Plot: {RESULTS / 'comparison.png'}", "MLflow UI: run `mlflow ui` here (or `make ui`)"]
+    lines += [
+        f"Plot: {RESULTS / 'comparison.png'}",
+        "MLflow UI: `make ui`, or `mlflow ui` in this folder; choose *Model training* at the top left",
+    ]
     return "\n".join(lines)
 
 

@@ -1,0 +1,41 @@
+"""The README is true: its numbers are those of results/metrics.json, its parameters those of params.yaml."""
+
+import json
+import re
+from pathlib import Path
+
+from stages.params import load_params
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+METRICS = json.loads((ROOT / "results/metrics.json").read_text())
+
+
+def test_answer_table_holds_the_numbers_of_metrics_json() -> None:
+    baseline, bn, difference = METRICS["baseline"], METRICS["bn"], METRICS["difference"]
+    interval = f"[{difference['ci_low']:+.3f}, {difference['ci_high']:+.3f}]"
+    assert (
+        f"| validation accuracy | {baseline['val_accuracy']:.3f} | {bn['val_accuracy']:.3f}"
+        f" | {difference['val_accuracy']:+.3f} {interval} | {difference['p_value']:.1g} |"
+    ) in README
+    assert f"| validation loss (nats) | {baseline['val_loss']:.3f} | {bn['val_loss']:.3f} | | |" in README
+    assert f"by {100 * difference['val_accuracy']:.0f} points of accuracy" in README
+    assert bn["val_loss"] > baseline["val_loss"]  # "The mean validation loss is not better"
+
+
+def test_parameter_table_holds_every_key_and_no_other() -> None:
+    table = README.split("## Parameters")[1]
+    documented = {key for row in re.findall(r"^\| (`.*?) \|", table, re.M) for key in re.findall(r"`([a-z_.]+)`", row)}
+    assert documented == set(load_params(ROOT / "params.yaml").flat())
+
+
+def test_every_file_that_it_links_to_is_there() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert target.startswith("http") or (ROOT / target).exists(), target
+
+
+def test_every_make_target_that_it_names_is_there() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
+    assert set(re.findall(r"`make ([a-z]+)`|^make ([a-z]+)", README, re.M)) <= {(name, "") for name in targets} | {
+        ("", name) for name in targets
+    }
