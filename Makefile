@@ -1,9 +1,8 @@
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test check ui bench lock
+.PHONY: help setup repro test check lint ui bench lock
 
 help:  ## list what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,10 +28,11 @@ bench: setup  ## time the stacked training against a DataLoader loop over one ne
 	python -m benchmarks.stacked
 
 lock: setup  ## write requirements.lock anew from pyproject.toml
-	python -m venv .venv/lock
+	python -m venv --clear .venv/lock
 	python -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb")); print(*project["project"]["dependencies"], *project["dependency-groups"]["dev"], sep="\n")' > .venv/lock/wanted.txt
 	.venv/lock/bin/python -m pip install --quiet --disable-pip-version-check --requirement .venv/lock/wanted.txt
-	.venv/lock/bin/python -m pip freeze | sed 's/^\(torch==[0-9.]*\)+.*/\1/' > requirements.lock
+	.venv/lock/bin/python -m pip freeze > .venv/lock/frozen.txt
+	sed 's/^\(torch==[0-9.]*\)+.*/\1/' .venv/lock/frozen.txt > requirements.lock
 
 .venv/installed: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "this needs Python 3.11 or newer: make PYTHON=python3.11 ...")'

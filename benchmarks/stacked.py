@@ -10,8 +10,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import torch
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
@@ -29,7 +27,7 @@ def main() -> None:
     if not Path("data/train.csv").exists():
         sys.exit("data/train.csv is not there: run `make repro` first")
     torch.set_num_threads(1)
-    train, val = _load("data/train.csv"), _load("data/val.csv")
+    train, val = Table.read("data/train.csv"), Table.read("data/val.csv")
     print(f"{EPOCHS} epochs, {len(train.y)} rows, batch {BATCH_SIZE}; median of {REPEATS} runs, taken in turn")
     print("arm        DataLoader loop, 1 network   stacked, 448 networks   networks per second: stacked / loop")
     for arm, norm in {"baseline": None, "bn": BatchNorm()}.items():
@@ -66,12 +64,6 @@ def _loop_over_one_network(train: Table, val: Table, architecture: Architecture)
             F.binary_cross_entropy_with_logits(network(x).squeeze(1), y).backward()
             optimizer.step()
         evaluate(stack([network]), train, val)
-
-
-def _load(path: str) -> Table:
-    table = pd.read_csv(path)
-    x = torch.from_numpy(table.drop(columns="label").to_numpy(np.float32))
-    return Table(x, torch.from_numpy(table["label"].to_numpy(np.float32)))
 
 
 if __name__ == "__main__":

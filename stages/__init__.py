@@ -4,6 +4,8 @@ import sys
 from collections.abc import Callable
 
 ARMS = ("baseline", "bn")
+COLORS = {"baseline": "#000000", "bn": "#008000"}  # black without, green with, in every figure and chart
+MEASURES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")  # nats, and shares in [0, 1]
 
 
 class InputError(ValueError):

@@ -3,6 +3,7 @@
 It also outlives us: where our process dies, even by SIGKILL, the object's process learns of it and can tidy up.
 """
 
+import contextlib
 import multiprocessing
 import os
 import queue
@@ -10,19 +11,20 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from stages import InputError
 
-_ORPHANED = object()
+_CLOSE = "close"
 
 
 class BackgroundObject:
     """Calls methods of `factory(*args)`, made in another process: in order, later (`send`) or now (`ask`).
 
-    Whatever goes wrong there is raised by the next `ask`, and until then later calls are passed over. The object must
-    have a method `abandon()`, called where our process is gone.
+    Whatever goes wrong there is raised by the next `ask` or `close`, and until then later calls are passed over. The
+    object must have a method `close(how, error)`; it is called last, whatever happened before, with `how` "KILLED"
+    where our process is gone and with what went wrong and has not been raised.
     """
 
     def __init__(self, factory: Callable[..., Any], *args: Any) -> None:
@@ -34,41 +36,53 @@ class BackgroundObject:
 
     def send(self, method: str, *args: Any) -> None:
         """Have `method` called when its turn comes."""
-        self._connection.send((method, args, False))
+        with self._alive():
+            self._connection.send((method, args, False))
 
     def ask(self, method: str, *args: Any) -> Any:
         """Return what `method` returns, after all calls before it."""
-        self._connection.send((method, args, True))
-        try:
+        with self._alive():
+            self._connection.send((method, args, True))
             value, error = self._connection.recv()
-        except EOFError:
-            raise RuntimeError("the tracking process died") from None
         if error is not None:
             raise error
         return value
 
-    def close(self) -> None:
-        """End the process, once all calls are done."""
-        self._connection.close()
-        self._process.join()
+    def close(self, how: str) -> None:
+        """End the object and its process, once all calls are done."""
+        try:
+            self.ask(_CLOSE, how)
+        finally:
+            self._connection.close()
+            self._process.join()
+
+    @contextlib.contextmanager
+    def _alive(self) -> Iterator[None]:
+        try:
+            yield
+        except (EOFError, OSError):
+            raise RuntimeError("the tracking process died") from None
 
 
 def _serve(connection: Any, factory: Callable[..., Any], args: tuple[Any, ...]) -> None:
-    """Make the object, and call its methods as they come, until nobody is there to call."""
+    """Make the object, and call its methods as they come, until it is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; our caller decides what it means
     calls: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(connection, calls), daemon=True).start()
     target, error = _attempt(factory, args)
-    while (call := calls.get()) is not _ORPHANED:
-        method, arguments, answer = call
+    method = ""
+    while method != _CLOSE:
+        method, arguments, answer = calls.get()
         value = None
-        if error is None:
-            value, error = _attempt(getattr(target, method), arguments)
+        if method == _CLOSE:
+            arguments = (*arguments, error)
+        if target is not None and (error is None or method == _CLOSE):
+            value, failed = _attempt(getattr(target, method), arguments)
+            error = error or failed
         if answer:
-            connection.send((value, error))
-            error = error if target is None else None
-    if target is not None:
-        target.abandon()
+            with contextlib.suppress(OSError):  # nobody is there any more: the next call closes
+                connection.send((value, error))
+            error = None
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # all is done: spare our caller the seconds that taking MLflow apart would take
@@ -80,7 +94,7 @@ def _receive(connection: Any, calls: "queue.SimpleQueue[Any]") -> None:
         while True:
             calls.put(connection.recv())
     except (EOFError, OSError):
-        calls.put(_ORPHANED)
+        calls.put((_CLOSE, ("KILLED",), False))
 
 
 def _attempt(function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, Exception | None]:

@@ -87,6 +87,11 @@ def write_results(metrics: dict[str, Any], difference: "PairedDifference", lr: f
     save_comparison(RESULTS / "comparison.png", curves, majority, difference, confidence, lr)
 
 
+def format_p(p_value: float) -> str:
+    """Return `= 0.034`, or `< 0.001`: the test has no finer steps than its resamples."""
+    return "< 0.001" if p_value < 0.001 else f"= {p_value:.2g}"
+
+
 def format_report(
     finals: "dict[str, pd.DataFrame]", difference: "PairedDifference", lr: float, confidence: float
 ) -> str:
@@ -97,7 +102,7 @@ def format_report(
         f"  without batch norm   {without:8.4f}",
         f"  with batch norm      {with_bn:8.4f}",
         f"  difference           {difference.estimate:+8.4f}   {100 * confidence:g}% interval"
-        f" [{difference.ci_low:+.4f}, {difference.ci_high:+.4f}], p = {difference.p_value:.2g}",
+        f" [{difference.ci_low:+.4f}, {difference.ci_high:+.4f}], p {format_p(difference.p_value)}",
     ]
     for arm, final in finals.items():
         lost = int((~final.apply(lambda column: column.map(math.isfinite))).any(axis=1).sum())

@@ -14,12 +14,16 @@ from stages import run_stage
 from stages.params import load_params
 from stages.training.datasets import add_label_noise, find_redundant_columns, load_source, split_rows, standardize
 
+WATCHED = Path("data/own")
+
 
 def main() -> None:
     data = load_params().data
     rows = load_source(data.source, samples=data.samples, noise=data.noise, seed=data.seed)
     for finding in find_redundant_columns(rows):
         print(f"warning: {data.source}: {finding}", file=sys.stderr)
+    if data.source.endswith(".csv") and WATCHED.resolve() not in Path(data.source).resolve().parents:
+        print(f"warning: {data.source}: DVC watches {WATCHED} alone: it will not see this file change", file=sys.stderr)
     train, val = split_rows(rows, split=data.split, val_fraction=data.val_fraction, seed=data.seed)
     train = replace(train, y=add_label_noise(train.y, data.label_noise, data.seed))
     if data.scale == "standard":

@@ -3,14 +3,13 @@
 import difflib
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    PositiveFloat,
     PositiveInt,
     ValidationError,
     model_validator,
@@ -21,6 +20,8 @@ from stages import InputError
 NOISY_SOURCES = {"circles", "moons", "spirals"}
 GENERATED_SOURCES = NOISY_SOURCES | {"tutorial_rings"}
 REAL_SOURCES = {"breast_cancer"}
+
+LearningRate = Annotated[float, Field(ge=1e-10, le=1e10)]  # beyond, a step in float32 is nothing or infinite
 
 
 class _Section(BaseModel):
@@ -33,11 +34,11 @@ class DataParams(_Section):
     """The rows, and how they are split."""
 
     source: str = Field(
-        pattern=rf"^({'|'.join(sorted(GENERATED_SOURCES | REAL_SOURCES))}|.*\.csv)$",
+        pattern=rf"^({'|'.join(sorted(GENERATED_SOURCES | REAL_SOURCES))}|[^:]+\.csv)$",
         description=f"one of {', '.join(sorted(GENERATED_SOURCES | REAL_SOURCES))}, or a path that ends in .csv",
     )
     samples: int | None = Field(ge=10, description="null or a whole number of rows, at least 10")
-    noise: float | None = Field(ge=0, description="null or a number of at least 0")
+    noise: float | None = Field(ge=0, le=1000, description="null or a number from 0 to 1000")
     label_noise: float = Field(ge=0, le=0.5, description="a share from 0 to 0.5")
     val_fraction: float = Field(gt=0, lt=1, description="a share above 0 and below 1")
     split: Literal["shuffled", "tail"] = Field(description="shuffled or tail")
@@ -95,8 +96,8 @@ class TrackingParams(_Section):
 class Params(_Section):
     """All of params.yaml. Units and meaning of each key: the table in README.md."""
 
-    lr: float = Field(gt=0, description="a number above 0")
-    lr_sweep: list[PositiveFloat] = Field(description="a list of numbers above 0 such as [0.01, 0.1], or []")
+    lr: LearningRate = Field(description="a number from 1e-10 to 1e10")
+    lr_sweep: list[LearningRate] = Field(description="a list of numbers from 1e-10 to 1e10, such as [0.01, 0.1], or []")
     seeds: int = Field(ge=2, description="a whole number of at least 2: an interval needs two")
     epochs: int = Field(ge=1, description="a whole number of at least 1")
     batch_size: int = Field(ge=2, description="a whole number of at least 2: one example cannot be normalized")
@@ -134,7 +135,7 @@ def load_params(path: str | Path = "params.yaml") -> Params:
         values = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_Yaml12Loader)
     except FileNotFoundError:
         raise InputError(f"{path}: not found; run from the repository root") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise InputError(f"{path}: expected `key: value` lines, got {values!r}")
@@ -168,8 +169,8 @@ def _describe(detail: dict[str, Any]) -> str:
     """Say in one line what is wrong, given one of pydantic's error details."""
     if detail["type"] == "value_error":
         return str(detail["ctx"]["error"])
-    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in detail["loc"])[1:]
-    if detail["type"] == "extra_forbidden":
+    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in detail["loc"]).removeprefix(".")
+    if detail["type"] in ("extra_forbidden", "invalid_key"):
         return f"{key} = {detail['input']!r} is no known key: the nearest is {_nearest_key(key)}"
     allowed = _allowed(detail["loc"])
     if detail["type"] == "missing":

@@ -9,6 +9,7 @@ MLflow works in a process of its own: it takes longer to import and to connect t
 import hashlib
 import os
 import pickle
+import sys
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stages import InputError
+from stages import COLORS, InputError
 from stages.background import BackgroundObject
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ os.environ.pop("MLFLOW_RUN_ID", None)  # every stage would resume this one run
 ROOT = Path(os.environ.get("DVC_ROOT", Path(__file__).parents[1])).resolve()
 SECONDS_BETWEEN_WRITES = 2.0  # a write is one call for each run: the arm's, and its children's
 METRICS_PER_CALL = 1000  # MLflow's own limit
-COLORS = {"baseline": "#000000", "bn": "#008000"}  # in MLflow's charts, as in all figures
 
 
 def tracking_uri() -> str:
@@ -57,12 +57,13 @@ def track_stage(
     background = BackgroundObject(_MlflowRun, stage, dict(params), dict(tags), list(rates))
     try:
         yield StageRun(background)
-        background.ask("end", "FINISHED")
     except BaseException:
-        background.send("end", "FAILED")
+        try:
+            background.close("FAILED")
+        except Exception as error:  # what the body raised comes first
+            print(error, file=sys.stderr)
         raise
-    finally:
-        background.close()
+    background.close("FINISHED")
 
 
 class StageRun:
@@ -123,8 +124,14 @@ class _MlflowRun:
         color = {} if "dvc.exp.name" in tags else {"mlflow.runColor": COLORS.get(tags.get("arm"), "#808080")}
         run = mlflow.start_run(experiment_id=self.experiment_id, run_name=_run_name(stage), tags=tags | color)
         self.run_id = run.info.run_id
-        mlflow.log_params(params)
-        self.children = {lr: self._start_child(params | {"lr": lr}, tags) for lr in rates}
+        self.children: dict[float, str] = {}
+        try:
+            mlflow.log_params(params)
+            for lr in rates:
+                self.children[lr] = self._start_child(params | {"lr": lr}, tags)
+        except BaseException:
+            self._end("FAILED")
+            raise
         self._waiting: dict[str, list[Any]] = {run_id: [] for run_id in (self.run_id, *self.children.values())}
         self._last_write = time.monotonic()
 
@@ -197,20 +204,22 @@ class _MlflowRun:
         )
         return found[0].info.run_id if found else None
 
-    def end(self, status: str) -> None:
+    def close(self, how: str, error: Exception | None) -> None:
+        """End the runs: as `how` says, or FAILED where MLflow itself failed."""
+        try:
+            self._write_waiting()
+        except Exception as failed:
+            error = error or failed
+            raise
+        finally:
+            self._end("FAILED" if error else how)
+
+    def _end(self, status: str) -> None:
         import mlflow
 
-        self._write_waiting()
         for run_id in self.children.values():
             self.client.set_terminated(run_id, status)
         mlflow.end_run(status)
-
-    def abandon(self) -> None:
-        """End the runs of a stage that was killed; do nothing where it ended them itself."""
-        import mlflow
-
-        if mlflow.active_run():
-            self.end("KILLED")
 
     def _start_child(self, params: Mapping[str, Any], tags: Mapping[str, str]) -> str:
         from mlflow.entities import Param

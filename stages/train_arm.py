@@ -20,7 +20,7 @@ from stages.tracking import StageRun, file_md5, track_stage
 if TYPE_CHECKING:
     import numpy as np
 
-    from stages.training.arm import Schedule, Table
+    from stages.training.arm import Schedule
     from stages.training.network import Architecture
 
 TRAIN, VAL = Path("data/train.csv"), Path("data/val.csv")
@@ -38,12 +38,12 @@ def _train(arm: str, params: Params, rates: Sequence[float], run: StageRun) -> N
     import torch
 
     from stages.evidence.curves import final_values, median_seed, summarize_epochs
-    from stages.training.arm import train_arm
+    from stages.training.arm import Table, train_arm
     from stages.training.network import load_network, save_network
     from stages.training.replicas import unstack
 
     torch.set_num_threads(1)  # the networks are small, and the bytes must not depend on the machine's cores
-    train, val = _load_table(TRAIN), _load_table(VAL)
+    train, val = Table.read(TRAIN), Table.read(VAL)
     architecture = _architecture(arm, params, features=train.x.shape[1])
     schedule = _schedule(params, rates)
     _note_dropped_example(len(train.y), schedule.batch_size)
@@ -124,18 +124,6 @@ def _schedule(params: Params, rates: Sequence[float]) -> "Schedule":
         optimizer=params.optimizer,
         momentum=params.momentum,
     )
-
-
-def _load_table(path: Path) -> "Table":
-    import numpy as np
-    import pandas as pd
-    import torch
-
-    from stages.training.arm import Table
-
-    table = pd.read_csv(path)
-    x = table.drop(columns="label").to_numpy(np.float32)
-    return Table(torch.from_numpy(x), torch.from_numpy(table["label"].to_numpy(np.float32)))
 
 
 def _note_dropped_example(rows: int, batch_size: int) -> None:

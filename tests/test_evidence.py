@@ -4,7 +4,8 @@ import pytest
 import scipy.stats
 from matplotlib.figure import Figure
 
-from stages.evidence.curves import MEASURES, by_epoch_and_seed, final_values, median_seed, summarize_epochs
+from stages import COLORS, MEASURES
+from stages.evidence.curves import by_epoch_and_seed, final_values, median_seed, summarize_epochs
 from stages.evidence.figures import draw_comparison, state_finding
 from stages.evidence.paired import PairedDifference, mean_interval, paired_difference
 
@@ -79,10 +80,11 @@ def test_noise_that_both_arms_share_cancels() -> None:
     assert paired_difference(shared, shared + own).ci_low > 0.9
 
 
-@pytest.mark.parametrize("shift", [0.0, 0.25])
+@pytest.mark.parametrize("shift", [0.0, 0.25, 0.1, 0.5])
 def test_equal_differences_have_an_interval_of_no_width(shift: float) -> None:
-    measured = paired_difference(np.zeros(8), np.full(8, shift))
-    assert (measured.ci_low, measured.estimate, measured.ci_high) == (shift, shift, shift)
+    baseline = np.array([0.39, 0.37, 0.37, 0.16, 0.48, 0.06, 0.06, 0.19])  # plus the shift, equal but for rounding
+    measured = paired_difference(baseline, baseline + shift)
+    assert (measured.ci_low, measured.estimate, measured.ci_high) == pytest.approx((shift, shift, shift))
     assert measured.p_value == pytest.approx(1.0 if shift == 0 else 2 / 2**8)
 
 
@@ -102,10 +104,16 @@ def test_values_that_cannot_be_compared_are_refused(bad: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "finding"), [(0.01, 0.03, "raises"), (-0.03, -0.01, "lowers"), (-0.01, 0.03, "No difference")]
+    ("low", "high", "p_value", "finding"),
+    [
+        (0.01, 0.03, 0.04, "raises"),
+        (-0.03, -0.01, 0.04, "lowers"),
+        (-0.01, 0.03, 0.3, "No difference"),
+        (0.01, 0.03, 0.5, "No difference"),  # two seeds: no p value below 0.5
+    ],
 )
-def test_title_states_the_finding(low: float, high: float, finding: str) -> None:
-    title = state_finding(PairedDifference((low + high) / 2, low, high, 0.04, 64), 0.95)
+def test_title_states_the_finding(low: float, high: float, p_value: float, finding: str) -> None:
+    title = state_finding(PairedDifference((low + high) / 2, low, high, p_value, 64), 0.95)
     assert finding in title
     assert f"95% interval [{100 * low:+.1f}, {100 * high:+.1f}]" in title
 
@@ -119,8 +127,8 @@ def test_comparison_is_black_without_and_green_with() -> None:
     axes = Figure().subplots()
     draw_comparison(axes, curves, 0.55, PairedDifference(0.2, 0.1, 0.3, 0.01, 64), 0.95)
     without, with_bn, majority = axes.lines
-    assert (without.get_color(), without.get_label()) == ("black", "without batch normalization")
-    assert (with_bn.get_color(), with_bn.get_label()) == ("green", "with batch normalization")
+    assert (without.get_color(), without.get_label()) == (COLORS["baseline"], "without batch normalization")
+    assert (with_bn.get_color(), with_bn.get_label()) == (COLORS["bn"], "with batch normalization")
     assert list(with_bn.get_ydata()) == [0.5, 0.8]
     assert majority.get_ydata()[0] == 0.55
     assert len(axes.collections) == 2  # the bands

@@ -38,14 +38,19 @@ def test_committed_params_hold_the_documented_defaults() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"lr": "fast"}, "lr = 'fast': expected a number above 0"),
-        ({"lr": 0}, "lr = 0: expected a number above 0"),
-        ({"lr": True}, "lr = True: expected a number above 0"),
-        ({"lr": float("nan")}, "lr = nan: expected a number above 0"),
-        ({"lr": float("inf")}, "lr = inf: expected a number above 0"),
+        ({"lr": "fast"}, "lr = 'fast': expected a number from 1e-10 to 1e10"),
+        ({"lr": 0}, "lr = 0: expected a number from 1e-10 to 1e10"),
+        ({"lr": True}, "lr = True: expected a number from 1e-10 to 1e10"),
+        ({"lr": float("nan")}, "lr = nan: expected a number from 1e-10 to 1e10"),
+        ({"lr": float("inf")}, "lr = inf: expected a number from 1e-10 to 1e10"),
+        ({"lr": 1e39}, r"lr = 1e\+39: expected a number from 1e-10 to 1e10"),
+        ({"data__source": "http://example.org/a.csv"}, "data.source = 'http://example.org/a.csv': expected one of"),
         ({"lrr": 0.1}, "lrr = 0.1 is no known key: the nearest is lr"),
-        ({"lr_sweep": 0.1}, r"lr_sweep = 0.1: expected a list of numbers above 0 such as \[0.01, 0.1\], or \[\]"),
-        ({"lr_sweep": [0.1, -1]}, r"lr_sweep\[1\] = -1: expected a list of numbers above 0"),
+        (
+            {"lr_sweep": 0.1},
+            r"lr_sweep = 0.1: expected a list of numbers from 1e-10 to 1e10, such as \[0.01, 0.1\], or \[\]",
+        ),
+        ({"lr_sweep": [0.1, -1]}, r"lr_sweep\[1\] = -1: expected a list of numbers from 1e-10"),
         ({"lr_sweep": [0.1, 0.1]}, r"lr_sweep = \[0.1, 0.1\] repeats \[0.1\]: expected each rate once"),
         ({"seeds": 1}, "seeds = 1: expected a whole number of at least 2"),
         ({"seeds": 2.5}, "seeds = 2.5: expected a whole number of at least 2"),
@@ -63,7 +68,7 @@ def test_committed_params_hold_the_documented_defaults() -> None:
         ),
         ({"data__source": "my.csv", "data__noise": 0.1}, "data.noise = 0.1 contradicts data.source = 'my.csv'"),
         ({"data__noise": 0.1}, "data.noise = 0.1 contradicts data.source = 'tutorial_rings'"),
-        ({"data__source": "moons", "data__noise": -1.0}, "data.noise = -1.0: expected null or a number of at least 0"),
+        ({"data__source": "moons", "data__noise": -1.0}, "data.noise = -1.0: expected null or a number from 0 to 1000"),
         ({"data__label_noise": 0.6}, "data.label_noise = 0.6: expected a share from 0 to 0.5"),
         ({"data__val_fraction": 1.0}, "data.val_fraction = 1.0: expected a share above 0 and below 1"),
         ({"data__split": "random"}, "data.split = 'random': expected shuffled or tail"),
@@ -120,7 +125,13 @@ def test_no_is_text(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("lr: [1", "not valid YAML"), ("- 1", "expected `key: value` lines"), ("", "expected `key: value` lines")],
+    [
+        ("lr: [1", "not valid YAML"),
+        ("- 1", "expected `key: value` lines"),
+        ("", "expected `key: value` lines"),
+        ("lr: 2026-13-45", "not valid YAML"),
+        ("1: 2", r"\[1\] = 1 is no known key"),
+    ],
 )
 def test_a_broken_file_is_named(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "params.yaml"

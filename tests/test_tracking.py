@@ -1,11 +1,12 @@
-"""Against a real MLflow store: a fresh SQLite database in a temporary folder."""
+"""Against a real MLflow store: an SQLite database in a temporary folder."""
 
+import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,17 @@ ROOT = Path(__file__).parents[1]
 PARAMS = load_params(ROOT / "params.yaml").flat()
 
 
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty store, made once: MLflow takes seconds to make one."""
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MlflowClient]:
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: Path) -> MlflowClient:
+    shutil.copy(empty_database, tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.setenv("DVC_STAGE", "train_bn")
@@ -33,6 +43,10 @@ def runs(store: MlflowClient, experiment: str = "batch-normalization") -> dict[s
     """Return the runs of the store by name."""
     found = store.get_experiment_by_name(experiment)
     return {run.info.run_name: run for run in store.search_runs([found.experiment_id])} if found else {}
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(ROOT)}
 
 
 def log_epochs(run: StageRun, count: int) -> None:
@@ -89,6 +103,40 @@ def test_what_goes_wrong_in_mlflow_is_raised_here(store: MlflowClient) -> None:
     assert runs(store)["bn (sunny-day)"].info.status == "FAILED"
 
 
+def test_a_stage_that_raises_says_what_went_wrong_in_mlflow_too(
+    store: MlflowClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail_twice() -> None:
+        with track_stage("train_bn", PARAMS, tags={}, rates=[0.1]) as run:
+            run.log_artifacts("nowhere.pt")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_twice()
+    assert "nowhere.pt" in capsys.readouterr().err
+    assert {run.info.status for run in runs(store).values()} == {"FAILED"}
+
+
+def test_a_run_that_cannot_be_opened_fails(store: MlflowClient) -> None:
+    bad = PARAMS | {"a$b": 1}
+    with pytest.raises(RuntimeError, match=r"a\$b"), track_stage("train_bn", bad, tags={}, rates=[0.1]) as run:
+        run.wait_until_open()
+    assert {run.info.status for run in runs(store).values()} == {"FAILED"}
+
+
+def test_a_dead_tracking_process_is_named(store: MlflowClient) -> None:
+    def kill_it() -> None:
+        with track_stage("train_bn", PARAMS, tags={}) as run:
+            run.wait_until_open()
+            (child,) = multiprocessing.active_children()
+            child.kill()
+            child.join()
+            run.set_tag("x", "y")
+
+    with pytest.raises(RuntimeError, match="the tracking process died"):
+        kill_it()
+
+
 def test_a_deleted_experiment_is_refused(store: MlflowClient) -> None:
     store.delete_experiment(store.create_experiment("batch-normalization"))
     with (
@@ -105,6 +153,7 @@ from stages.tracking import track_stage
 
 if __name__ == "__main__":
     with track_stage("train_bn", load_params().flat(), tags={}, rates=[0.1]) as run:
+        print("started", flush=True)
         run.log_epoch(0, {"val_loss": 1.0}, {0.1: {"val_loss": 1.0}})
         run.wait_until_open()
         print("open", flush=True)
@@ -112,36 +161,34 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.parametrize("when", [b"started\n", b"open\n"])
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_killed_stage_leaves_no_run_open(store: MlflowClient, tmp_path: Path, how: signal.Signals) -> None:
+def test_a_killed_stage_leaves_no_run_open(
+    store: MlflowClient, tmp_path: Path, how: signal.Signals, when: bytes
+) -> None:
     (tmp_path / "stage.py").write_text(KILLED_STAGE)
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(
-        [sys.executable, tmp_path / "stage.py"],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    assert process.stdout.readline() == b"open\n"
+    command = [sys.executable, tmp_path / "stage.py"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment(), start_new_session=True, **pipes)
+    while process.stdout.readline() != when:
+        pass
     if how is signal.SIGINT:
         os.killpg(process.pid, how)  # as Ctrl-C does
     else:
         process.send_signal(how)
-    process.wait()
-    process.stdout.read()  # ends when the tracking process has ended too
-    process.stdout.close()
-    expected = "FAILED" if how is signal.SIGINT else "KILLED"
-    assert {run.info.status for run in runs(store).values()} == {expected}
-    assert runs(store)["lr=0.1"].data.metrics == {"val_loss": 1.0}
+    _, errors = process.communicate()  # ends when the tracking process has ended too
+    assert b"BrokenPipe" not in errors
+    found = runs(store)
+    assert {run.info.status for run in found.values()} <= {"FAILED" if how is signal.SIGINT else "KILLED"}
+    assert when == b"started\n" or found["lr=0.1"].data.metrics == {"val_loss": 1.0}
 
 
-def test_stages_that_start_at_once_on_a_new_database_all_log(store: MlflowClient, tmp_path: Path) -> None:
+def test_stages_that_start_at_once_on_a_new_database_all_log(tmp_path: Path) -> None:
     (tmp_path / "stage.py").write_text(KILLED_STAGE.replace("time.sleep(60)", "pass"))
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, tmp_path / "stage.py"]
-    processes = [subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL) for _ in range(3)]
+    variables = environment() | {"DVC_ROOT": str(tmp_path)}
+    processes = [subprocess.Popen(command, cwd=ROOT, env=variables, stdout=subprocess.DEVNULL) for _ in range(3)]
     assert [process.wait() for process in processes] == [0, 0, 0]
+    store = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
     found = store.search_runs([store.get_experiment_by_name("batch-normalization").experiment_id])
     assert [run.info.status for run in found] == ["FINISHED"] * 6

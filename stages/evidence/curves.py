@@ -3,9 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from stages import MEASURES
 from stages.evidence.paired import mean_interval
-
-MEASURES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
 
 
 def summarize_epochs(history: pd.DataFrame, lr: float) -> pd.DataFrame:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from stages import COLORS
 from stages.evidence.paired import PairedDifference
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COLORS = {"baseline": "black", "bn": "green"}
 LABELS = {"baseline": "without batch normalization", "bn": "with batch normalization"}
 
 
@@ -40,10 +40,14 @@ def draw_comparison(
 
 
 def state_finding(difference: PairedDifference, confidence: float) -> str:
-    """Return the finding as a title: the direction where the interval excludes zero, and the numbers."""
-    if difference.ci_low > 0:
+    """Return the finding as a title: a direction where interval and p value both exclude zero, and the numbers.
+
+    Below some ten seeds the bootstrap's interval is too narrow to be trusted alone.
+    """
+    significant = difference.p_value < 1 - confidence
+    if significant and difference.ci_low > 0:
         finding = "Batch normalization raises the final validation accuracy"
-    elif difference.ci_high < 0:
+    elif significant and difference.ci_high < 0:
         finding = "Batch normalization lowers the final validation accuracy"
     else:
         finding = "No difference in final validation accuracy is established"

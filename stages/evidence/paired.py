@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+ROUNDING = 1e-12  # differences of shares and losses that differ by less are equal
+
 
 @dataclass(frozen=True)
 class PairedDifference:
@@ -32,7 +34,8 @@ def paired_difference(
     """Compare the arms seed by seed: two arrays (S,) in the same order of seeds.
 
     Interval: bias-corrected and accelerated bootstrap over seeds (Efron 1987), percentile where all differences are
-    equal. p value: sign flips, exact where 2**S is at most `resamples`. Values that are not finite are an error.
+    equal. p value: sign flips, exact where 2**S is at most `resamples`; 2 / (resamples + 1) is the least that it can be
+    elsewhere. Values that are not finite are an error.
     """
     differences = np.asarray(bn, dtype=float) - np.asarray(baseline, dtype=float)
     if differences.ndim != 1 or not np.isfinite(differences).all():
@@ -45,10 +48,10 @@ def paired_difference(
 def _bootstrap_interval(differences: np.ndarray, alpha: float, resamples: int, seed: int) -> tuple[float, float]:
     from scipy.stats import bootstrap
 
-    if np.ptp(differences) == 0:  # every resample is the same, and so are the percentiles
-        return float(differences[0]), float(differences[0])
+    if np.ptp(differences) <= ROUNDING:  # every resample is the same, and so are the percentiles
+        return float(differences.mean()), float(differences.mean())
     interval = bootstrap(
-        (differences,), np.mean, confidence_level=1 - alpha, n_resamples=resamples, method="BCa", rng=seed
+        (differences,), np.mean, confidence_level=1 - alpha, n_resamples=resamples, batch=1000, method="BCa", rng=seed
     ).confidence_interval
     return float(interval.low), float(interval.high)
 
@@ -56,9 +59,15 @@ def _bootstrap_interval(differences: np.ndarray, alpha: float, resamples: int, s
 def _sign_flip_p_value(differences: np.ndarray, resamples: int, seed: int) -> float:
     from scipy.stats import permutation_test
 
-    if np.ptp(differences) == 0 == differences[0]:
+    if np.abs(differences).max() <= ROUNDING:
         return 1.0
     test = permutation_test(
-        (differences,), np.mean, permutation_type="samples", n_resamples=resamples, vectorized=True, rng=seed
+        (differences,),
+        np.mean,
+        permutation_type="samples",
+        n_resamples=resamples,
+        batch=1000,
+        vectorized=True,
+        rng=seed,
     )
     return float(test.pvalue)

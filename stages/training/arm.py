@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from stages import MEASURES
 from stages.training.network import Architecture, build_network
 from stages.training.replicas import stack
 
-MEASURES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
 OPTIMIZERS = {
     "adam": partial(torch.optim.Adam, fused=True),
     "sgd": partial(torch.optim.SGD, fused=True),
@@ -29,6 +30,13 @@ class Table:
 
     x: Tensor
     y: Tensor
+
+    @classmethod
+    def read(cls, path: str | Path) -> "Table":
+        """Read a CSV of feature columns and `label`, in float32."""
+        table = pd.read_csv(path)
+        x = table.drop(columns="label").to_numpy(np.float32)
+        return cls(torch.from_numpy(x), torch.from_numpy(table["label"].to_numpy(np.float32)))
 
 
 @dataclass(frozen=True)

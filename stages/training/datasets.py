@@ -66,10 +66,15 @@ def read_csv(path: str | Path) -> Rows:
 
 
 def add_label_noise(y: np.ndarray, share: float, seed: int) -> np.ndarray:
-    """Return `y` with a `share` of its labels, drawn without replacement, flipped."""
+    """Return `y` with a `share` of its labels, drawn without replacement, flipped.
+
+    Raises InputError where that leaves one class.
+    """
     flipped = np.random.default_rng(seed).permutation(len(y))[: round(share * len(y))]
     noisy = y.copy()
     noisy[flipped] = 1 - noisy[flipped]
+    if len(set(noisy)) < 2:
+        raise InputError(f"data.label_noise = {share!r} leaves the {len(y)} training rows with one class: expected two")
     return noisy
 
 
@@ -146,9 +151,9 @@ def _spirals(samples: int, noise: float, seed: int) -> tuple[np.ndarray, np.ndar
 
 
 def _read_table(path: str | Path, where: str) -> pd.DataFrame:
+    """Return the table as text, with the header's names; a value that is not there is empty."""
     try:
-        header = pd.read_csv(path, header=None, nrows=1, dtype=str, skipinitialspace=True).iloc[0]
-        table = pd.read_csv(path, skipinitialspace=True, low_memory=False, index_col=False)
+        cells = pd.read_csv(path, header=None, dtype=str, keep_default_na=False, skipinitialspace=True).fillna("")
     except FileNotFoundError:
         raise InputError(
             f"{where}: no such file (from {Path.cwd()}; a temporary workspace holds only files that git tracks)"
@@ -157,12 +162,12 @@ def _read_table(path: str | Path, where: str) -> pd.DataFrame:
         raise InputError(f"{where}: expected a header and rows, got an empty file") from None
     except (pd.errors.ParserError, UnicodeDecodeError, OSError) as error:
         raise InputError(f"{where}: not readable as CSV: {' '.join(str(error).split())}") from None
-    repeated = header[header.duplicated()]
-    if len(repeated):
-        raise InputError(f"{where}: expected every column name once, got {repeated.iloc[0]!r} twice")
-    if pd.to_numeric(header, errors="coerce").notna().all():
-        raise InputError(f"{where}: expected a header of column names, got the numbers {', '.join(header[:3])} ...")
-    return table
+    header = cells.iloc[0]
+    if header.duplicated().any():
+        raise InputError(f"{where}: expected every column name once, got {header[header.duplicated()].iloc[0]!r} twice")
+    if pd.to_numeric(header, errors="coerce").notna().any():
+        raise InputError(f"{where}: expected a header of column names, got {', '.join(header[:3])} ...")
+    return cells.iloc[1:].set_axis(header, axis="columns").reset_index(drop=True)
 
 
 def _numeric(column: pd.Series, where: str) -> np.ndarray:
@@ -172,23 +177,24 @@ def _numeric(column: pd.Series, where: str) -> np.ndarray:
         finite = np.isfinite(values.astype(np.float32))
     if not finite.all():
         row = int(np.flatnonzero(~finite)[0])
-        got = "nothing" if pd.isna(column.iloc[row]) else repr(column.tolist()[row])
+        got = repr(column[row]) if column[row] else "nothing"
         raise InputError(f"{where}: column {column.name!r}, row {row + 1}: expected a finite number, got {got}")
     return values
 
 
 def _classes(column: pd.Series, where: str) -> np.ndarray:
-    """Return the classes numbered 0 and 1 in sorted order."""
-    if column.isna().any():
-        row = int(np.flatnonzero(column.isna())[0])
+    """Return the classes numbered 0 and 1 in sorted order: as numbers where all of them are, else as text."""
+    if (column == "").any():
+        row = int(np.flatnonzero(column == "")[0])
         raise InputError(f"{where}: column {column.name!r}, row {row + 1}: expected a class, got nothing")
-    codes, classes = pd.factorize(column, sort=True)
+    numbers = pd.to_numeric(column, errors="coerce")
+    codes, classes = pd.factorize(column if numbers.isna().any() else numbers, sort=True)
     if len(classes) != 2:
-        shown = ", ".join(map(repr, classes[:3].tolist())) + (", ..." if len(classes) > 3 else "")
+        shown = ", ".join(map(str, classes[:3])) + (", ..." if len(classes) > 3 else "")
         raise InputError(f"{where}: expected two classes in column {column.name!r}, got {len(classes)}: {shown}")
     rarest = int(np.argmin(np.bincount(codes)))
     if np.bincount(codes)[rarest] < 2:
-        raise InputError(f"{where}: expected at least 2 rows of each class, got 1 of {classes.tolist()[rarest]!r}")
+        raise InputError(f"{where}: expected at least 2 rows of each class, got 1 of {classes[rarest]}")
     return codes
 
 
