@@ -1,7 +1,8 @@
 """Time the stacked training against a DataLoader loop over one network, in turn, in one run.
 
 Both take the same data (data/train.csv, data/val.csv), architecture, batch size, optimizer and epochs, and measure the
-same four numbers after every epoch. Absolute times vary from machine to machine: read the ratio.
+same four numbers after every epoch. The stacked training runs a second time with its diagnostics, which gives the share
+of time that these add. Absolute times vary from machine to machine: read the ratios.
 """
 
 import statistics
@@ -15,6 +16,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from stages.training.arm import Schedule, Table, evaluate, train_arm
+from stages.training.diagnostics import Diagnostics
 from stages.training.network import Architecture, BatchNorm, build_network
 from stages.training.replicas import stack
 
@@ -29,16 +31,24 @@ def main() -> None:
     torch.set_num_threads(1)
     train, val = Table.read("data/train.csv"), Table.read("data/val.csv")
     print(f"{EPOCHS} epochs, {len(train.y)} rows, batch {BATCH_SIZE}; median of {REPEATS} runs, taken in turn")
-    print("arm        DataLoader loop, 1 network   stacked, 448 networks   networks per second: stacked / loop")
+    print("arm        DataLoader loop, 1 network   stacked, 448 networks   networks per second   diagnostics add")
+    schedule = Schedule(RATES, SEEDS, EPOCHS, BATCH_SIZE)
     for arm, norm in {"baseline": None, "bn": BatchNorm()}.items():
         architecture = Architecture(train.x.shape[1], batch_norm=norm)
-        loop, stacked = _time_in_turn(
+        loop, stacked, watched = _time_in_turn(
             lambda a=architecture: _loop_over_one_network(train, val, a),
-            lambda a=architecture: train_arm(train, val, a, Schedule(RATES, SEEDS, EPOCHS, BATCH_SIZE)),
+            lambda a=architecture: train_arm(train, val, a, schedule),
+            lambda a=architecture: train_arm(train, val, a, schedule, diagnostics=_diagnostics(train, schedule)),
         )
         networks = len(RATES) * len(SEEDS)
         ratio = statistics.median(networks * one / many for one, many in zip(loop, stacked, strict=True))
-        print(f"{arm:8} {statistics.median(loop):24.2f} s {statistics.median(stacked):21.2f} s {ratio:37.0f}")
+        share = statistics.median(more / many - 1 for more, many in zip(watched, stacked, strict=True))
+        seconds = f"{statistics.median(loop):24.2f} s {statistics.median(stacked):21.2f} s"
+        print(f"{arm:8} {seconds} {ratio:21.0f} {share:17.0%}")
+
+
+def _diagnostics(train: Table, schedule: Schedule) -> Diagnostics:
+    return Diagnostics(train.x, schedule.seeds, RATES[0], schedule.replicas(RATES[0]))
 
 
 def _time_in_turn(*functions: Callable[[], object]) -> list[list[float]]:

@@ -4,6 +4,9 @@ Reads   data/train.csv, data/val.csv: feature columns, then `label`
 Writes  in results/<arm>/
         history.parquet   lr, seed, epoch, train_loss, train_accuracy, val_loss, val_accuracy
                           (losses in nats, accuracies in [0, 1], in eval mode on all rows; epoch 0 = before training)
+        diagnostics.parquet
+                          at `lr`: seed, epoch, covariate_shift, gradient_cosine, input_shift, loss_range (nats),
+                          gradient_change, beta_smoothness, dead_layer (0 or 1); see stages/training/diagnostics.py
         curves.csv        at `lr`: epoch, and of each measure the mean over seeds and its 95% interval
         model.pt          the network at `lr` of the seed with the median final val_accuracy
 Logs    an MLflow run for the arm with a child run per learning rate
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from stages.training.network import Architecture
 
 TRAIN, VAL = Path("data/train.csv"), Path("data/val.csv")
+FILES = ("history.parquet", "diagnostics.parquet", "curves.csv", "model.pt")
 
 
 def run_arm(arm: str) -> None:
@@ -39,6 +43,7 @@ def _train(arm: str, params: Params, rates: Sequence[float], run: StageRun) -> N
 
     from stages.evidence.curves import final_values, median_seed, summarize_epochs
     from stages.training.arm import Table, train_arm
+    from stages.training.diagnostics import Diagnostics
     from stages.training.network import load_network, save_network
     from stages.training.replicas import unstack
 
@@ -47,12 +52,14 @@ def _train(arm: str, params: Params, rates: Sequence[float], run: StageRun) -> N
     architecture = _architecture(arm, params, features=train.x.shape[1])
     schedule = _schedule(params, rates)
     _note_dropped_example(len(train.y), schedule.batch_size)
+    diagnostics = Diagnostics(train.x, schedule.seeds, params.lr, schedule.replicas(params.lr))
     with EpochReport(arm, run, schedule, params.lr) as report:
-        networks, history = train_arm(train, val, architecture, schedule, report)
+        networks, history = train_arm(train, val, architecture, schedule, report, diagnostics)
 
     folder = Path("results", arm)
     folder.mkdir(parents=True, exist_ok=True)
     history.to_parquet(folder / "history.parquet", index=False)
+    diagnostics.table().to_parquet(folder / "diagnostics.parquet", index=False)
     summarize_epochs(history, params.lr).to_csv(folder / "curves.csv", index=False, lineterminator="\n")
     seed = median_seed(final_values(history, params.lr))
     network = unstack(networks, schedule.replica(params.lr, seed))
@@ -62,7 +69,7 @@ def _train(arm: str, params: Params, rates: Sequence[float], run: StageRun) -> N
     run.log_dataset(TRAIN, "training")
     run.log_dataset(VAL, "validation")
     run.log_network(arm, load_network(folder / "model.pt"), example=train.x[:2].numpy())
-    run.log_artifacts(*(folder / name for name in ("history.parquet", "curves.csv", "model.pt")))
+    run.log_artifacts(*(folder / name for name in FILES))
 
 
 class EpochReport:

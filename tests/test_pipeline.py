@@ -21,14 +21,16 @@ import yaml
 from conftest import run
 from mlflow import MlflowClient
 
+from stages.training.diagnostics import DIAGNOSTICS
 from stages.training.network import load_network
 
 EPOCHS, SEEDS = 5, 4
 SMALL = {"lr": 0.001, "lr_sweep": [0.001, 0.1, 0.3, 1.0], "seeds": SEEDS, "epochs": EPOCHS}
+ARM_FILES = {"curves.csv", "diagnostics.parquet", "history.parquet", "model.pt"}
 OUTPUTS = [
     "data/train.csv",
     "data/val.csv",
-    *(f"results/{arm}/{name}" for arm in ("baseline", "bn") for name in ("curves.csv", "history.parquet", "model.pt")),
+    *(f"results/{arm}/{name}" for arm in ("baseline", "bn") for name in ARM_FILES),
     "results/comparison.png",
     "results/metrics.json",
     "results/pairs.csv",
@@ -82,6 +84,9 @@ def test_results_have_the_documented_form(project: Path) -> None:
     }
     history = pd.read_parquet(project / "results/bn/history.parquet")
     assert len(history) == 4 * SEEDS * (EPOCHS + 1)
+    diagnostics = pd.read_parquet(project / "results/bn/diagnostics.parquet")
+    assert len(diagnostics) == SEEDS * (EPOCHS + 1)  # at the headline learning rate alone
+    assert diagnostics.loc[diagnostics["epoch"] > 0, list(DIAGNOSTICS)].notna().all(axis=None)
     last = history[(history["lr"] == 0.001) & (history["epoch"] == EPOCHS)]
     assert metrics["bn"]["val_accuracy"] == pytest.approx(last["val_accuracy"].mean())
     difference = metrics["bn"]["val_accuracy"] - metrics["baseline"]["val_accuracy"]
@@ -102,7 +107,7 @@ def test_store_holds_a_run_per_arm_with_all_it_promises(project: Path) -> None:
         children = runs(project, f"tags.`mlflow.parentRunId` = '{found.info.run_id}'")
         assert {child.data.params["lr"] for child in children} == {"0.001", "0.1", "0.3", "1.0"}
         artifacts = {file.path for file in client(project).list_artifacts(found.info.run_id)}
-        assert artifacts == {"curves.csv", "history.parquet", "model.pt"}
+        assert artifacts == ARM_FILES
         model = client(project).get_logged_model(found.outputs.model_outputs[0].model_id)
         shown = {metric.key: metric.value for metric in model.metrics}
         assert shown["val_accuracy"] == found.data.metrics["val_accuracy"]  # of the last epoch, not of the first

@@ -1,6 +1,7 @@
 """One arm: all its replicas, every seed at every learning rate, trained together."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stages import MEASURES
+from stages.training.diagnostics import Diagnostics
 from stages.training.network import Architecture, build_network
 from stages.training.replicas import stack
 
@@ -52,7 +54,12 @@ class Schedule:
 
     def replica(self, learning_rate: float, seed: int) -> int:
         """Return the number of a replica."""
-        return self.learning_rates.index(learning_rate) * len(self.seeds) + self.seeds.index(seed)
+        return self.replicas(learning_rate).start + self.seeds.index(seed)
+
+    def replicas(self, learning_rate: float) -> slice:
+        """Return the numbers of all replicas at a learning rate, seed by seed."""
+        first = self.learning_rates.index(learning_rate) * len(self.seeds)
+        return slice(first, first + len(self.seeds))
 
 
 def train_arm(
@@ -61,12 +68,14 @@ def train_arm(
     architecture: Architecture,
     schedule: Schedule,
     on_epoch: Callable[[int, dict[str, np.ndarray]], None] = lambda epoch, measures: None,
+    diagnostics: Diagnostics | None = None,
 ) -> tuple[nn.Sequential, pd.DataFrame]:
     """Train every replica, and return them stacked, with their history.
 
     A replica is the network that plain PyTorch trains from the same seed on the same batches, in the dtype of
     `train.x`. The history has one row per (lr, seed, epoch) with `MEASURES`: losses in nats, accuracies in [0, 1], all
     in eval mode on the full tables; epoch 0 is before training. `on_epoch` gets the epoch and each measure as (L, S).
+    `diagnostics` watches, and has its table afterwards; the training is the same, to the bit, with it and without.
     """
     network = build_replicas(architecture, schedule).to(train.x.dtype)
     optimizer = ReplicaOptimizer(network, schedule)
@@ -74,8 +83,10 @@ def train_arm(
     epochs = []
     for epoch in range(schedule.epochs + 1):
         if epoch > 0:
-            train_epoch(network, optimizer, train, schedule, orders)
+            train_epoch(network, optimizer, train, schedule, orders, diagnostics)
         measures = evaluate(network, train, val)
+        if diagnostics:
+            diagnostics.after_epoch(network)
         epochs.append({name: values.reshape(len(schedule.learning_rates), -1) for name, values in measures.items()})
         on_epoch(epoch, epochs[-1])
     return network.eval(), _history(epochs, schedule)
@@ -93,13 +104,18 @@ def train_epoch(
     train: Table,
     schedule: Schedule,
     orders: Sequence[torch.Generator],
+    diagnostics: Diagnostics | None = None,
 ) -> None:
-    """Take one step per batch; each seed has an order of its own, drawn from its generator in `orders`."""
+    """Take one step per batch; each seed has an order of its own, drawn from its generator in `orders`.
+
+    `diagnostics` watches the first step.
+    """
     network.train()
-    for x, y in _batches(train, schedule, orders):
+    for number, (x, y) in enumerate(_batches(train, schedule, orders)):
         loss = F.binary_cross_entropy_with_logits(network(x), y, reduction="sum") / y.shape[-1]
         loss.backward()  # the sum of all replicas' mean losses: its gradient is each replica's own
-        optimizer.step()
+        with diagnostics.watch_step(network, x, y) if diagnostics and number == 0 else nullcontext():
+            optimizer.step()
 
 
 @torch.no_grad()

@@ -1,0 +1,217 @@
+"""What is measured inside the networks while they train: once per epoch, every seed at one learning rate.
+
+What needs a step is measured on the first batch of the epoch, in training mode. All that is compared there (the network
+as it is, with some layers moved, and along its gradient) stands side by side on the replica axis: one forward and one
+backward pass serve all of it.
+
+Layer i is dense layer i, counted from 1. A batch norm layer moves with the dense layer that it follows, wherever the
+activation stands.
+
+Axes of this file alone:
+    P  parameters of one network, all in a row
+    V  variants of one network: other parameters, same batch
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional as F
+
+from stages.training.replicas import StackedLinear
+
+OF_A_STEP = ("covariate_shift", "gradient_cosine", "loss_range", "gradient_change", "beta_smoothness")
+DIAGNOSTICS = (*OF_A_STEP, "input_shift", "dead_layer")
+STEPS = (0.5, 1.0, 2.0, 3.0, 4.0)  # along the gradient, in learning rates (Santurkar et al. 2018, sec. 3.2)
+ROWS_AT_ONCE = 256  # bounds the memory, whatever the size of the table; the first so many are the probe set
+
+
+class Diagnostics:
+    """Watches some replicas of an arm, one per seed, while `train_arm` trains it; changes nothing in the training.
+
+    `x` are all training rows (N, F), `replicas` those trained at `lr`, in the order of `seeds`.
+    """
+
+    def __init__(self, x: Tensor, seeds: Sequence[int], lr: float, replicas: slice) -> None:
+        self.x, self.seeds, self.lr, self.replicas = x, seeds, lr, replicas
+        self.step: dict[str, np.ndarray] = {}
+        self.inputs: Tensor | None = None
+        self.epochs: list[dict[str, np.ndarray]] = []
+
+    @contextmanager
+    def watch_step(self, network: nn.Sequential, x: Tensor, y: Tensor) -> Iterator[None]:
+        """Measure the step that is taken inside: x (R, F, B), y (R, 1, B), and their gradient in the parameters."""
+        before = self._rows(network.parameters())
+        gradient = self._rows(parameter.grad for parameter in network.parameters())
+        yield
+        after = self._rows(network.parameters())
+        x, y = x[self.replicas].double(), y[self.replicas].double()
+        self.step = measure_step(network, before, after, gradient, x, y, self.lr)
+
+    def after_epoch(self, network: nn.Sequential) -> None:
+        """Close an epoch (the first call: epoch 0) with what is measured in eval mode on the training rows."""
+        network.eval()
+        inputs, dead = observe(network, self.replicas, self.x)
+        undefined = np.full(len(self.seeds), np.nan)
+        shift = undefined if self.inputs is None else input_shift(self.inputs, inputs)
+        measured = dict.fromkeys(OF_A_STEP, undefined) | self.step
+        self.epochs.append(measured | {"input_shift": shift, "dead_layer": dead})
+        self.inputs = inputs
+
+    def table(self) -> pd.DataFrame:
+        """Return one row per (seed, epoch): `seed`, `epoch`, `DIAGNOSTICS`; NaN where not defined.
+
+        Row e tells of epoch e: its first step, the inputs after it against those before it, and the dead layers after
+        it. Epoch 0, before training, has dead layers alone.
+        """
+        index = pd.MultiIndex.from_product([self.seeds, range(len(self.epochs))], names=["seed", "epoch"])
+        columns = {name: np.stack([epoch[name] for epoch in self.epochs], axis=-1).ravel() for name in DIAGNOSTICS}
+        return pd.DataFrame(columns, index=index).reset_index()
+
+    def _rows(self, tensors: Iterator[Tensor]) -> Tensor:
+        """Return these tensors of the watched replicas as (S, P), a copy.
+
+        In float64, whatever the training uses: along a small step, rounding would pass for curvature.
+        """
+        return torch.cat([tensor.detach()[self.replicas].flatten(1) for tensor in tensors], dim=1).double()
+
+
+def measure_step(
+    network: nn.Sequential, before: Tensor, after: Tensor, gradient: Tensor, x: Tensor, y: Tensor, lr: float
+) -> dict[str, np.ndarray]:
+    """Return each of `OF_A_STEP` as (S,) for the step from `before` to `after` (S, P) on x (S, F, B), y (S, 1, B)."""
+    layers, dense = parameter_layers(network)
+    later = torch.arange(2, int(layers.max()) + 1).view(-1, 1, 1)
+    moved = torch.where(layers < later, after, before)  # (layers - 1, S, P)
+    along = before - lr * torch.tensor(STEPS, dtype=before.dtype).view(-1, 1, 1) * gradient  # (steps, S, P)
+    losses, gradients = losses_and_gradients(network, torch.cat([before[None], moved, along]), x, y)
+    here, of_moved, of_along = gradients.split([1, len(moved), len(along)])
+    mine = dense & (layers == later)
+    measured = covariate_shift(here.where(mine, 0), of_moved.where(mine, 0))
+    measured |= landscape(losses[-len(along) :], here - of_along, before - along)
+    return {name: values.numpy() for name, values in measured.items()}
+
+
+def parameter_layers(network: nn.Sequential) -> tuple[Tensor, Tensor]:
+    """Return of each parameter (P,) the number of the layer that it moves with, and whether it is the dense layer's."""
+    numbers, dense = [], []
+    for layer in network.children():
+        is_dense = isinstance(layer, StackedLinear)
+        number = (numbers[-1] if numbers else 0) + is_dense
+        size = sum(parameter[0].numel() for parameter in layer.parameters())
+        numbers += [number] * size
+        dense += [is_dense] * size
+    return torch.tensor(numbers), torch.tensor(dense)
+
+
+def losses_and_gradients(network: nn.Sequential, variants: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the loss (V, S) and its gradient (V, S, P) for variants (V, S, P) of the parameters, on one batch.
+
+    In the mode that `network` is in; its parameters and running statistics stay as they are.
+    """
+    rows = variants.flatten(0, 1).requires_grad_()  # (V * S, P)
+    state = _state(network, rows)
+    logits = functional_call(network, state, (x.repeat(len(variants), 1, 1),))  # (V * S, 1, B)
+    losses = F.binary_cross_entropy_with_logits(logits, y.repeat(len(variants), 1, 1), reduction="none").mean((1, 2))
+    (gradients,) = torch.autograd.grad(losses.sum(), rows)
+    return losses.detach().view(variants.shape[:2]), gradients.view_as(variants)
+
+
+def _state(network: nn.Sequential, rows: Tensor) -> dict[str, Tensor]:
+    """Return parameters out of `rows`, one replica a row, and buffers to write on, for `network` to be called with."""
+    shapes = {name: parameter.shape[1:] for name, parameter in network.named_parameters()}
+    parts = rows.split([shape.numel() for shape in shapes.values()], dim=1)
+    state = {
+        name: part.unflatten(1, shape).contiguous() for (name, shape), part in zip(shapes.items(), parts, strict=True)
+    }
+    for name, buffer in network.named_buffers():
+        dtype = rows.dtype if buffer.is_floating_point() else buffer.dtype
+        state[name] = torch.zeros(len(rows), *buffer.shape[1:], dtype=dtype)
+    return state
+
+
+def covariate_shift(gradients: Tensor, moved: Tensor) -> dict[str, Tensor]:
+    """Return how far the layers before a layer, by moving, change its gradient (Santurkar et al. 2018, Def. 2.1).
+
+    `gradients` G and `moved` G', both (layers, S, P), are of all layers but the first, and zero but for the layer's own
+    dense parameters, which both arms have. covariate_shift is ||G - G'|| / ||G||, free of scale, and gradient_cosine
+    cos(G, G'); each is the mean over the layers where it is defined, NaN without any. A layer with ||G|| = 0 has
+    neither, one with ||G'|| = 0 no cosine. Behind a dead layer all inputs are constant, and a shift of 0 says nothing.
+    """
+    norm, moved_norm = _norm(gradients), _norm(moved)
+    shift = _norm(gradients - moved) / norm
+    cosine = (gradients * moved).sum(dim=-1) / (norm * moved_norm)
+    return {
+        "covariate_shift": _mean_where(norm != 0, shift, dim=0),
+        "gradient_cosine": _mean_where((norm != 0) & (moved_norm != 0), cosine, dim=0),
+    }
+
+
+def landscape(losses: Tensor, changes: Tensor, distances: Tensor) -> dict[str, Tensor]:
+    """Return how the loss behaves along the gradient (Santurkar et al. 2018, sec. 3.2).
+
+    From losses (steps, S), and changes of the gradient and of the parameters (steps, S, P). loss_range: largest less
+    smallest loss, in nats; gradient_change: largest ||change of the gradient||; beta_smoothness: largest ||change of
+    the gradient|| / ||change of the parameters||, NaN where the gradient is zero.
+    """
+    change = _norm(changes)  # (steps, S)
+    return {
+        "loss_range": losses.amax(dim=0) - losses.amin(dim=0),
+        "gradient_change": change.amax(dim=0),
+        "beta_smoothness": (change / _norm(distances)).amax(dim=0),
+    }
+
+
+@torch.no_grad()
+def observe(network: nn.Sequential, replicas: slice, x: Tensor) -> tuple[Tensor, np.ndarray]:
+    """Return what `replicas` do with the rows x (N, F), in the mode that `network` is in.
+
+    First the inputs to all dense layers but the first, on the probe set: (S, F, N), sorted along N. Then 1. where some
+    layer is dead: no unit of it puts out more than 0 on any row, after relu; else 0. (S,). Others than relu never are.
+    """
+    probe, peaks = None, []
+    for rows in x.split(ROWS_AT_ONCE):
+        passed = list(_layer_by_layer(network, replicas, rows))
+        if probe is None:
+            inputs = [inputs for layer, inputs, _ in passed if isinstance(layer, StackedLinear)]
+            probe = torch.from_numpy(np.sort(torch.cat(inputs[1:], dim=1).numpy()))  # several times torch.sort's speed
+        peaks.append([output.amax(dim=(1, 2)).numpy() for layer, _, output in passed if isinstance(layer, nn.ReLU)])
+    dead = np.max(peaks, axis=0) <= 0  # (layers, S); NaN is not dead: a diverged network is another matter
+    return probe, dead.any(axis=0) * np.ones(len(probe))
+
+
+def _layer_by_layer(network: nn.Sequential, replicas: slice, x: Tensor) -> Iterator[tuple[nn.Module, Tensor, Tensor]]:
+    """Yield each layer with its input and its output (S, F, N), for rows x (N, F)."""
+    x = x.T.expand(len(next(network.parameters())[replicas]), -1, -1)
+    for layer in network:
+        state = {name: value[replicas] for name, value in layer.state_dict().items()}
+        output = functional_call(layer, state, (x,))
+        yield layer, x, output
+        x = output
+
+
+def input_shift(before: Tensor, after: Tensor) -> np.ndarray:
+    """Return how far the layers' inputs moved between two epochs, (S,), from values (S, F, N) sorted along N.
+
+    Internal covariate shift as Ioffe & Szegedy (2015, sec. 2) describe it: per unit, the 1-Wasserstein distance between
+    the two distributions over the standard deviation (of the population) of the first; mean over the units of all
+    layers but those that were constant, NaN without any.
+    """
+    before, after = before.double(), after.double()  # in float32 the square of a saturated unit's deviation may be 0
+    distance = (after - before).abs().mean(dim=-1)  # W1 of samples of equal size
+    deviation = (before - before.mean(dim=-1, keepdim=True)).square().mean(dim=-1).sqrt()
+    constant = before[..., 0] == before[..., -1]  # by rounding, the deviation of a constant need not be 0
+    return _mean_where(~constant, distance / deviation, dim=1).numpy()
+
+
+def _norm(vectors: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(vectors, dim=-1)
+
+
+def _mean_where(defined: Tensor, values: Tensor, dim: int) -> Tensor:
+    """Return the mean of the values that are defined; unlike nanmean, it hides no NaN of a diverged network."""
+    return values.where(defined, 0).sum(dim) / defined.sum(dim)

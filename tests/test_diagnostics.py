@@ -1,0 +1,316 @@
+"""The oracle: one seed trained alone by ordinary PyTorch, and measured by copying networks and moving their layers."""
+
+import copy
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.stats import wasserstein_distance
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stages.training import diagnostics as diagnostics_module
+from stages.training.arm import ORDER, Schedule, Table, _generator, build_replicas, train_arm
+from stages.training.diagnostics import (
+    DIAGNOSTICS,
+    OF_A_STEP,
+    Diagnostics,
+    covariate_shift,
+    input_shift,
+    landscape,
+    measure_step,
+    observe,
+)
+from stages.training.network import Architecture, BatchNorm
+from stages.training.replicas import unstack
+
+NORMS = {
+    "baseline": None,
+    "after": BatchNorm("after_activation"),
+    "before": BatchNorm("before_activation", momentum=0.3, eps=0.001),
+}
+OPTIMIZERS = {
+    "adam": lambda weights, lr: torch.optim.Adam(weights, lr=lr),
+    "sgd": lambda weights, lr: torch.optim.SGD(weights, lr=lr, momentum=0.9),
+}
+
+
+def measured(train: Table, val: Table, architecture: Architecture, schedule: Schedule, lr: float) -> pd.DataFrame:
+    diagnostics = Diagnostics(train.x, schedule.seeds, lr, schedule.replicas(lr))
+    train_arm(train, val, architecture, schedule, diagnostics=diagnostics)
+    return diagnostics.table()
+
+
+def measured_alone(
+    train: Table, network: nn.Sequential, schedule: Schedule, lr: float, seed: int
+) -> list[dict[str, float]]:
+    """Train one ordinary network; return its rows, epoch by epoch."""
+    optimizer = OPTIMIZERS[schedule.optimizer](network.parameters(), lr)
+    order = _generator(seed, ORDER)
+    inputs, dead = seen_alone(network, train.x)
+    rows = [dict.fromkeys(DIAGNOSTICS, np.nan) | {"dead_layer": dead}]
+    for _ in range(schedule.epochs):
+        step, inputs_before = {}, inputs
+        for index in torch.randperm(len(train.y), generator=order).split(schedule.batch_size):
+            before = copy.deepcopy(network.train())
+            optimizer.zero_grad()
+            loss_alone(network, train.x[index], train.y[index]).backward()
+            optimizer.step()
+            step = step or step_alone(before, network, train.x[index], train.y[index], lr)
+        inputs, dead = seen_alone(network, train.x)
+        pairs = [(a, b) for a, b in zip(inputs_before, inputs, strict=True) if np.ptp(a) > 0]
+        shifts = [wasserstein_distance(a, b) / a.std() for a, b in pairs]
+        rows.append(step | {"input_shift": np.mean(shifts) if shifts else np.nan, "dead_layer": dead})
+    return rows
+
+
+def step_alone(before: nn.Sequential, after: nn.Sequential, x: Tensor, y: Tensor, lr: float) -> dict[str, float]:
+    shifts, cosines = [], []
+    gradients = gradients_alone(before, x, y)
+    for layer in range(2, sum(isinstance(module, nn.Linear) for module in before) + 1):
+        moved = copy.deepcopy(before)
+        with torch.no_grad():
+            for name, parameter in moved.named_parameters():
+                if int(re.search(r"(\d+)\.", name).group(1)) < layer:
+                    parameter.copy_(after.get_parameter(name))
+        own = [f"linear{layer}.weight", f"linear{layer}.bias"]
+        moved_gradients = gradients_alone(moved, x, y)
+        here, there = (torch.cat([grads[name].flatten() for name in own]) for grads in (gradients, moved_gradients))
+        if here.norm() > 0:
+            shifts.append(((here - there).norm() / here.norm()).item())
+            cosines.append(F.cosine_similarity(here, there, dim=0).item())
+    losses, changes, smoothness = [], [], []
+    for step in (0.5, 1, 2, 3, 4):
+        there = copy.deepcopy(before)
+        with torch.no_grad():
+            for name, parameter in there.named_parameters():
+                parameter -= step * lr * gradients[name]
+        losses.append(loss_alone(copy.deepcopy(there), x, y).item())
+        changed = gradients_alone(there, x, y)
+        changes.append(torch.cat([(changed[name] - gradients[name]).flatten() for name in changed]).norm().item())
+        length = step * lr * torch.cat([gradient.flatten() for gradient in gradients.values()]).norm().item()
+        smoothness.append(changes[-1] / length)
+    return {
+        "covariate_shift": np.mean(shifts),
+        "gradient_cosine": np.mean(cosines),
+        "loss_range": max(losses) - min(losses),
+        "gradient_change": max(changes),
+        "beta_smoothness": max(smoothness),
+    }
+
+
+def loss_alone(network: nn.Sequential, x: Tensor, y: Tensor) -> Tensor:
+    return F.binary_cross_entropy_with_logits(network(x).squeeze(1), y)
+
+
+def gradients_alone(network: nn.Sequential, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+    network = copy.deepcopy(network).train()
+    gradients = torch.autograd.grad(loss_alone(network, x, y), list(network.parameters()))
+    return dict(zip(dict(network.named_parameters()), gradients, strict=True))
+
+
+@torch.no_grad()
+def seen_alone(network: nn.Sequential, x: Tensor) -> tuple[list[np.ndarray], float]:
+    """Return the inputs of each unit of each dense layer but the first, and whether a relu layer is dead."""
+    inputs, dead, network = [], 0.0, network.eval()
+    for layer in network:
+        if isinstance(layer, nn.Linear) and layer is not network[0]:
+            inputs += list(x[:256].T.numpy())
+        x = layer(x)
+        if isinstance(layer, nn.ReLU) and (x <= 0).all():
+            dead = 1.0
+    return inputs, dead
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_row_is_what_plain_pytorch_measures(tiny_tables: tuple[Table, Table], norm: str, optimizer: str) -> None:
+    architecture = Architecture(2, [4, 3], batch_norm=NORMS[norm])
+    momentum = 0.9 if optimizer == "sgd" else 0.0
+    schedule = Schedule([0.001, 0.05, 0.2], [0, 1, 5], epochs=4, batch_size=16, optimizer=optimizer, momentum=momentum)
+    table = measured(*tiny_tables, architecture, schedule, lr=0.05)
+    replicas = build_replicas(architecture, schedule).double()
+    for seed in schedule.seeds:
+        network = unstack(replicas, schedule.replica(0.05, seed))
+        rows = pd.DataFrame(measured_alone(tiny_tables[0], network, schedule, 0.05, seed))
+        ours = table[table["seed"] == seed].reset_index(drop=True)
+        pd.testing.assert_frame_equal(ours[list(DIAGNOSTICS)], rows[list(DIAGNOSTICS)], rtol=1e-8, atol=1e-10)
+    assert table["covariate_shift"].max() > 1e-3  # there was something to measure
+
+
+def test_other_depths_and_activations_hold_too(tiny_tables: tuple[Table, Table]) -> None:
+    architecture = Architecture(2, [5, 1, 3], activation="tanh", batch_norm=NORMS["after"])
+    schedule = Schedule([0.1], [3, 4], epochs=2, batch_size=16)
+    table = measured(*tiny_tables, architecture, schedule, lr=0.1)
+    network = unstack(build_replicas(architecture, schedule).double(), 1)
+    rows = pd.DataFrame(measured_alone(tiny_tables[0], network, schedule, 0.1, 4))
+    np.testing.assert_allclose(table.loc[table["seed"] == 4, list(DIAGNOSTICS)], rows[list(DIAGNOSTICS)], rtol=1e-8)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_training_is_the_same_to_the_bit(tiny_tables: tuple[Table, Table], norm: str) -> None:
+    train, val = (Table(table.x.float(), table.y.float()) for table in tiny_tables)
+    architecture = Architecture(2, batch_norm=NORMS[norm])
+    schedule = Schedule([0.01, 0.1], range(5), epochs=3, batch_size=16)
+    diagnostics = Diagnostics(train.x, schedule.seeds, 0.1, schedule.replicas(0.1))
+    plain, history = train_arm(train, val, architecture, schedule)
+    watched, watched_history = train_arm(train, val, architecture, schedule, diagnostics=diagnostics)
+    assert watched_history.to_numpy().tobytes() == history.to_numpy().tobytes()
+    assert list(watched.state_dict()) == list(plain.state_dict())
+    for name, value in plain.state_dict().items():  # running statistics too
+        assert watched.state_dict()[name].numpy().tobytes() == value.numpy().tobytes(), name
+
+
+def test_random_generators_are_untouched(tiny_tables: tuple[Table, Table]) -> None:
+    train, _ = tiny_tables
+    schedule = Schedule([0.1], [0, 1], epochs=1, batch_size=16)
+    network = build_replicas(Architecture(2, batch_norm=BatchNorm()), schedule).double()
+    x, y = train.x.T.expand(2, -1, -1), train.y.expand(2, 1, -1)
+    F.binary_cross_entropy_with_logits(network(x), y).backward()
+    torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
+    diagnostics = Diagnostics(train.x, schedule.seeds, 0.1, schedule.replicas(0.1))
+    with diagnostics.watch_step(network, x, y):
+        pass
+    diagnostics.after_epoch(network)
+    assert torch.equal(torch.get_rng_state(), torch_state)
+    np.testing.assert_array_equal(np.random.get_state()[1], numpy_state)
+
+
+def test_table_has_one_row_per_seed_and_epoch(tiny_tables: tuple[Table, Table]) -> None:
+    schedule = Schedule([0.01, 0.1], [2, 0], epochs=2, batch_size=16)
+    table = measured(*tiny_tables, Architecture(2), schedule, lr=0.01)
+    assert list(table.columns) == ["seed", "epoch", *DIAGNOSTICS]
+    assert (table[list(DIAGNOSTICS)].dtypes == np.float64).all()
+    expected = [(seed, epoch) for seed in (2, 0) for epoch in range(3)]
+    assert list(table[["seed", "epoch"]].itertuples(index=False, name=None)) == expected
+    before = table[table["epoch"] == 0]
+    assert before[[*OF_A_STEP, "input_shift"]].isna().all(axis=None)
+    assert before["dead_layer"].notna().all()
+
+
+@pytest.fixture
+def trio(tiny_tables: tuple[Table, Table]) -> tuple[nn.Sequential, Tensor, Tensor, Tensor, Tensor]:
+    """Three seeds without batch norm, in float64: network, parameters (S, P), gradient, and the batch."""
+    train, _ = tiny_tables
+    network = build_replicas(Architecture(2, [4, 3]), Schedule([0.1], [0, 1, 2], 1, 16)).double()
+    x, y = train.x.T.expand(3, -1, -1), train.y.expand(3, 1, -1)
+    (F.binary_cross_entropy_with_logits(network(x), y, reduction="sum") / len(train.y)).backward()
+    rows, gradient = (
+        torch.cat([tensor.flatten(1) for tensor in tensors], dim=1)
+        for tensors in (
+            [parameter.detach() for parameter in network.parameters()],
+            [parameter.grad for parameter in network.parameters()],
+        )
+    )
+    return network, rows, gradient, x, y
+
+
+def test_no_covariate_shift_where_earlier_layers_stand_still(
+    trio: tuple[nn.Sequential, Tensor, Tensor, Tensor, Tensor],
+) -> None:
+    network, before, gradient, x, y = trio
+    last, first = before.clone(), before.clone()
+    last[:, -4:] += 1  # the layer 3 -> 1
+    first[:, :12] += 1  # the layer 2 -> 4
+    still = measure_step(network, before, last, gradient, x, y, lr=0.1)
+    np.testing.assert_allclose(still["covariate_shift"], 0, atol=1e-14)
+    np.testing.assert_allclose(still["gradient_cosine"], 1, atol=1e-14)
+    moved = measure_step(network, before, first, gradient, x, y, lr=0.1)
+    assert (moved["covariate_shift"] > 0.01).all()
+
+
+def test_a_diverged_replica_is_not_a_number_and_alone(
+    trio: tuple[nn.Sequential, Tensor, Tensor, Tensor, Tensor],
+) -> None:
+    network, before, gradient, x, y = trio
+    after = before - 0.1 * gradient
+    healthy = measure_step(network, before, after, gradient, x, y, lr=0.1)
+    before, after = before.clone(), after.clone()
+    before[1], after[1] = torch.nan, torch.nan
+    diverged = measure_step(network, before, after, gradient, x, y, lr=0.1)
+    for name in OF_A_STEP:
+        assert np.isnan(diverged[name][1]), name
+        np.testing.assert_array_equal(diverged[name][[0, 2]], healthy[name][[0, 2]])
+
+
+def test_covariate_shift_by_hand() -> None:
+    gradients = torch.tensor([[[3.0, 4.0]] * 3, [[0.0, 0.0], [1.0, 0.0], [torch.nan, 0.0]]])  # (2 layers, 3 seeds, P)
+    moved = torch.tensor([[[4.0, 3.0]] * 3, [[1.0, 0.0], [0.0, 0.0], [1.0, 0.0]]])
+    measures = covariate_shift(gradients, moved)
+    one_layer = np.sqrt(2) / 5
+    expected = [one_layer, (one_layer + 1) / 2, np.nan]  # without a gradient a layer is left out; NaN is kept
+    np.testing.assert_allclose(measures["covariate_shift"], expected)
+    np.testing.assert_allclose(measures["gradient_cosine"], [24 / 25, 24 / 25, np.nan])
+    assert covariate_shift(0 * moved, moved)["covariate_shift"].isnan().all()
+
+
+def test_landscape_by_hand() -> None:
+    losses = torch.tensor([[1.0, 2.0], [4.0, 2.0]])  # (2 steps, 2 seeds)
+    changes = torch.tensor([[[3.0, 4.0], [0.0, 0.0]], [[6.0, 8.0], [0.0, 0.0]]])
+    distances = torch.tensor([[[1.0, 0.0], [0.0, 0.0]], [[0.0, 4.0], [0.0, 0.0]]])
+    measures = landscape(losses, changes, distances)
+    assert measures["loss_range"].tolist() == [3, 0]
+    assert measures["gradient_change"].tolist() == [10, 0]
+    np.testing.assert_array_equal(measures["beta_smoothness"], [5, np.nan])  # no gradient: nowhere to go
+
+
+def test_input_shift_by_hand() -> None:
+    before = torch.tensor([[[0.0, 2.0], [0.0, 4.0]], [[0.0, 2.0], [1.0, 1.0]], [[1.0, 1.0], [1.0, 1.0]]])  # (3, 2, 2)
+    after = torch.tensor([[[1.0, 3.0], [0.0, 4.0]], [[1.0, 5.0], [1.0, 9.0]], [[1.0, 1.0], [1.0, 2.0]]])
+    np.testing.assert_allclose(input_shift(before, after), [0.5, 2, np.nan])  # constant units are left out
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_very_negative_biases_make_a_dead_layer(tiny_tables: tuple[Table, Table], norm: str) -> None:
+    train, _ = tiny_tables
+    network = build_replicas(Architecture(2, [4, 4], batch_norm=NORMS[norm]), Schedule([0.1], [0, 1, 2, 3], 0, 16))
+    network = network.double().eval()
+    for layer, replica in ((1, 1), (2, 3)):
+        name = f"bn{layer}" if norm == "before" else f"linear{layer}"
+        with torch.no_grad():
+            network.get_parameter(f"{name}.bias")[replica] = -100
+    _, dead = observe(network, slice(0, 4), train.x)
+    assert dead.tolist() == [0, 1, 0, 1]
+    _, dead = observe(network, slice(2, 4), train.x)
+    assert dead.tolist() == [0, 1]
+
+
+def test_a_dead_layer_stays_dead_while_it_trains(
+    tiny_tables: tuple[Table, Table], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schedule = Schedule([0.1], [0, 1], epochs=2, batch_size=16)
+    network = build_replicas(Architecture(2), schedule)
+    with torch.no_grad():
+        network.linear2.bias[:] = -100
+    monkeypatch.setattr("stages.training.arm.build_replicas", lambda *arguments: network)
+    table = measured(*tiny_tables, Architecture(2), schedule, lr=0.1)
+    assert (table["dead_layer"] == 1).all()
+    steps = table[table["epoch"] > 0]
+    assert (steps["covariate_shift"] == 0).all()  # of layer 3, whose inputs are constant; layer 2 has no gradient
+    np.testing.assert_allclose(steps["input_shift"], 0)  # layer 1 gets no gradient either
+
+
+def test_one_row_keeps_a_layer_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = build_replicas(Architecture(1, [2]), Schedule([0.1], [0, 1], 0, 16)).double().eval()
+    with torch.no_grad():
+        network.linear1.weight[:], network.linear1.bias[:] = 1, -10
+    x = torch.zeros(9, 1, dtype=torch.float64)
+    assert observe(network, slice(0, 2), x)[1].tolist() == [1, 1]
+    x[7] = 11
+    monkeypatch.setattr(diagnostics_module, "ROWS_AT_ONCE", 4)
+    probe, dead = observe(network, slice(0, 2), x)
+    assert dead.tolist() == [0, 0]
+    assert probe.shape == (2, 2, 4)
+    with torch.no_grad():
+        network.linear1.bias[1] = torch.nan
+    assert observe(network, slice(0, 2), torch.zeros_like(x))[1].tolist() == [1, 0]  # diverged is not dead
+
+
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid"])
+def test_other_activations_do_not_die(tiny_tables: tuple[Table, Table], activation: str) -> None:
+    network = build_replicas(Architecture(2, [3], activation), Schedule([0.1], [0, 1], 0, 16)).double().eval()
+    with torch.no_grad():
+        network.linear1.bias[:] = -100
+    assert observe(network, slice(0, 2), tiny_tables[0].x)[1].tolist() == [0, 0]
