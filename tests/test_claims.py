@@ -211,6 +211,17 @@ def test_what_is_inconclusive_says_what_could_have_been_found(experiment: Experi
     assert minimum_detectable_effect(1 / np.sqrt(64)) == pytest.approx(0.35, abs=0.001)  # in sd, for 64 seeds
 
 
+@pytest.mark.parametrize("name", ["higher_accuracy", "higher_learning_rates"])
+def test_the_ninety_percent_interval_decides_on_no_practical_difference(experiment: Experiment, name: str) -> None:
+    outer = verdict_of(name, experiment).ci_high
+    inner = verdict_of(name, experiment, replace(RULES, alpha=0.1)).ci_high
+    assert inner < outer
+    between = replace(RULES, smallest_effect=SMALLEST | {name: (inner + outer) / 2})
+    assert verdict_of(name, experiment, between).verdict == NO_PRACTICAL_DIFFERENCE
+    within = replace(RULES, smallest_effect=SMALLEST | {name: inner * 0.999})
+    assert verdict_of(name, experiment, within).verdict == INCONCLUSIVE
+
+
 def test_holm_by_hand() -> None:
     # Sorted 0.01, 0.02, 0.03, 0.8 times 4, 3, 2, 1: 0.04, 0.06, 0.06, 0.8; none may fall below the one before.
     np.testing.assert_allclose(holm([0.03, 0.01, 0.8, 0.02]), [0.06, 0.04, 0.8, 0.06])

@@ -101,7 +101,7 @@ def test_generalization_gap_is_that_of_the_last_epoch() -> None:
 
 
 def test_accuracy_by_rate_has_a_row_per_seed_and_the_rates_ascending() -> None:
-    rates, accuracy = accuracy_by_rate(history({1.0: [[0, 0.5], [0, 0.6]], 0.1: [[0, 0.7], [0, 0.8]]}))
+    rates, accuracy = accuracy_by_rate(history({0.1: [[0, 0.7], [0, 0.8]], 1.0: [[0, 0.5], [0, 0.6]]}))
     assert rates.tolist() == [0.1, 1.0]
     np.testing.assert_allclose(accuracy, [[0.7, 0.5], [0.8, 0.6]])
 
@@ -111,6 +111,7 @@ def test_accuracy_by_rate_has_a_row_per_seed_and_the_rates_ascending() -> None:
     [
         ([0.4, 0.3, 0.1, 0.0], -1.5),  # half of 0.4 lies midway between 0.3 at -2 and 0.1 at -1
         ([0.2, 0.4, 0.2, 0.0], -1),  # exactly half, at a rate of the sweep
+        ([0.4, 0.2, 0.2, 0.0], -2),
         ([0.1, 0.4, 0.1, 0.4], 0),  # of equally good rates the highest; nothing above it: censored
         ([0.4, 0.1, 0.4, 0.1], -1 + 2 / 3),
         ([0.1, 0.4, 0.0, 0.3], -1.5),  # the first fall counts
