@@ -2,10 +2,10 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test check lint ui bench lock
+.PHONY: help setup repro test check lint ui bench calibrate lock
 
 help:  ## list what there is to make
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/installed  ## create .venv with every package at the version in requirements.lock
 
@@ -26,6 +26,9 @@ ui: setup  ## serve the MLflow UI at http://127.0.0.1:5000
 
 bench: setup  ## time the stacked training against a DataLoader loop over one network
 	python -m benchmarks.stacked
+
+calibrate: setup  ## test the statistics where the answer is known; writes benchmarks/calibration.md
+	python -m benchmarks.calibrate
 
 lock: setup  ## write requirements.lock anew from pyproject.toml
 	python -m venv --clear .venv/lock

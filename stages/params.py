@@ -80,11 +80,23 @@ class BatchNormParams(_Section):
     eps: float = Field(gt=0, description="a number above 0")
 
 
+class SmallestEffectParams(_Section):
+    """Of each claim the smallest effect that matters, in the unit of the claim."""
+
+    faster_training: float = Field(gt=0, description="a number of epochs above 0")
+    higher_accuracy: float = Field(gt=0, description="a difference in accuracy above 0, such as 0.01")
+    steadier: float = Field(gt=0, description="a difference in accuracy per epoch above 0, such as 0.001")
+    less_covariate_shift: float = Field(gt=0, description="the natural log of a ratio, above 0")
+    regularizes: float = Field(gt=0, description="a number of nats above 0")
+    higher_learning_rates: float = Field(gt=0, description="a number of decades above 0")
+
+
 class EvidenceParams(_Section):
     """The statistics."""
 
     alpha: float = Field(gt=0, lt=0.5, description="a number above 0 and below 0.5")
     resamples: int = Field(ge=100, le=1_000_000, description="a whole number from 100 to 1000000")
+    smallest_effect: SmallestEffectParams
 
 
 class TrackingParams(_Section):

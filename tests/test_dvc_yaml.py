@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from stages.params import Params, load_params
+from stages.params import load_params
 
 ROOT = Path(__file__).parents[1]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -44,7 +44,10 @@ def imported_modules(path: Path) -> set[Path]:
 
 
 class Recorder:
-    """Stands in for Params, and notes which keys are read. `flat()`, the record that MLflow keeps, counts as none."""
+    """Stands in for Params, and notes which keys are read. `flat()`, the record that MLflow keeps, counts as none.
+
+    `model_dump()` reads a whole section.
+    """
 
     def __init__(self, section: Any, read: set[str], prefix: str = "") -> None:
         self._section, self._read, self._prefix = section, read, prefix
@@ -53,8 +56,11 @@ class Recorder:
         value = getattr(self._section, name)
         if name == "flat":
             return value
-        if name in Params.model_fields and hasattr(value, "model_dump"):
-            return Recorder(value, self._read, f"{name}.")
+        if name == "model_dump":
+            self._read.update(self._prefix + key for key in value())
+            return value
+        if hasattr(value, "model_dump"):
+            return Recorder(value, self._read, f"{self._prefix}{name}.")
         self._read.add(self._prefix + name)
         return value
 

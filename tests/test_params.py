@@ -85,6 +85,18 @@ def test_committed_params_hold_the_documented_defaults() -> None:
         ({"bn__eps": 0}, "bn.eps = 0: expected a number above 0"),
         ({"evidence__alpha": 0.5}, "evidence.alpha = 0.5: expected a number above 0 and below 0.5"),
         ({"evidence__resamples": 10}, "evidence.resamples = 10: expected a whole number from 100 to 1000000"),
+        (
+            {"evidence__smallest_effect__steadier": 0},
+            "evidence.smallest_effect.steadier = 0: expected a difference in accuracy per epoch above 0",
+        ),
+        (
+            {"evidence__smallest_effect": 1},
+            "evidence.smallest_effect = 1: expected a section with the keys faster_train",
+        ),
+        (
+            {"evidence__smallest_effect__steady": 0.1},
+            "evidence.smallest_effect.steady = 0.1 is no known key: the nearest is evidence.smallest_effect.steadier",
+        ),
         ({"tracking__experiment": ""}, "tracking.experiment = '': expected a name of 1 to 500 characters"),
     ],
 )

@@ -31,6 +31,7 @@ OUTPUTS = [
     "data/train.csv",
     "data/val.csv",
     *(f"results/{arm}/{name}" for arm in ("baseline", "bn") for name in ARM_FILES),
+    "results/claims.csv",
     "results/comparison.png",
     "results/metrics.json",
     "results/pairs.csv",
@@ -76,6 +77,9 @@ def test_second_repro_runs_nothing(project: Path) -> None:
 
 def test_results_have_the_documented_form(project: Path) -> None:
     metrics = json.loads((project / "results/metrics.json").read_text())
+    claims = metrics.pop("claims")
+    assert list(claims) == list(pd.read_csv(project / "results/claims.csv")["name"])
+    assert {tuple(claim) for claim in claims.values()} == {("verdict", "estimate", "ci_low", "ci_high", "p_holm")}
     measures = ["train_loss", "train_accuracy", "val_loss", "val_accuracy"]
     assert {group: list(values) for group, values in metrics.items()} == {
         "baseline": measures,
@@ -115,7 +119,11 @@ def test_store_holds_a_run_per_arm_with_all_it_promises(project: Path) -> None:
         assert inputs == {Path(dep["path"]).stem: dep["md5"] for dep in lock[f"train_{arm}"]["deps"][:2]}
         assert by_stage["compare"].data.tags[f"{arm}.run_id"] == found.info.run_id
     metrics = json.loads((project / "results/metrics.json").read_text())
-    assert by_stage["compare"].data.metrics["difference.p_value"] == metrics["difference"]["p_value"]
+    compared = by_stage["compare"].data
+    assert compared.metrics["difference.p_value"] == metrics["difference"]["p_value"]
+    for name, claim in metrics["claims"].items():
+        assert compared.tags[f"claims.{name}"] == claim["verdict"]
+        assert compared.metrics.get(f"claims.{name}.estimate") == claim["estimate"]
 
 
 def test_logged_model_predicts_what_model_pt_predicts(project: Path) -> None:

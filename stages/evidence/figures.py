@@ -42,7 +42,7 @@ def draw_comparison(
 def state_finding(difference: PairedDifference, confidence: float) -> str:
     """Return the finding as a title: a direction where interval and p value both exclude zero, and the numbers.
 
-    Below some ten seeds the bootstrap's interval is too narrow to be trusted alone.
+    The two rest on different assumptions; where they part, nothing is established.
     """
     significant = difference.p_value < 1 - confidence
     if significant and difference.ci_low > 0:

@@ -51,6 +51,7 @@ class Schedule:
     batch_size: int
     optimizer: str = "adam"
     momentum: float = 0.0
+    order_stream: int = ORDER  # another one: the same networks, on batches in another order
 
     def replica(self, learning_rate: float, seed: int) -> int:
         """Return the number of a replica."""
@@ -79,7 +80,7 @@ def train_arm(
     """
     network = build_replicas(architecture, schedule).to(train.x.dtype)
     optimizer = ReplicaOptimizer(network, schedule)
-    orders = [_generator(seed, ORDER) for seed in schedule.seeds]
+    orders = [_generator(seed, schedule.order_stream) for seed in schedule.seeds]
     epochs = []
     for epoch in range(schedule.epochs + 1):
         if epoch > 0:

@@ -1,0 +1,288 @@
+"""The verdicts: on tables whose answer is known, and against SciPy."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.stats
+
+from stages.compare import collect_claims, format_verdicts, tabulate_claims
+from stages.evidence.claims import (
+    CLAIMS,
+    INCONCLUSIVE,
+    NO_PRACTICAL_DIFFERENCE,
+    NOT_MEASURED,
+    REFUTED,
+    SUPPORTED,
+    Experiment,
+    Judgement,
+    Rules,
+    count_parameters,
+    decide,
+    judge,
+)
+from stages.evidence.paired import (
+    PairedDifference,
+    holm,
+    minimum_detectable_effect,
+    paired_interval,
+    paired_statistic,
+    probability_better,
+    wilson_interval,
+)
+
+BY_NAME = {claim.name: claim for claim in CLAIMS}
+SMALLEST = {
+    "faster_training": 2.0,
+    "higher_accuracy": 0.01,
+    "steadier": 0.001,
+    "less_covariate_shift": 0.2,
+    "regularizes": 0.01,
+    "higher_learning_rates": 0.1,
+}
+RULES = Rules(SMALLEST, alpha=0.05, resamples=999)
+SEEDS, EPOCHS, RATES = 24, 30, (0.01, 0.1, 1.0)
+
+
+def simulate_arm(random: np.random.Generator, *, better: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return history and diagnostics; the better arm is better by every claim."""
+    index = pd.MultiIndex.from_product([RATES, range(SEEDS), range(EPOCHS + 1)], names=["lr", "seed", "epoch"])
+    lr, seed, epoch = (index.get_level_values(name).to_numpy() for name in index.names)
+    own = random.normal(0, 0.03, SEEDS)[seed]
+    speed, noise, gap, usable = (3, 0.005, 0.1, 1.0) if better else (10, 0.02, 0.3, 0.1)
+    gain = (0.3 if better else 0.2) * (1 - np.exp(-epoch / speed)) * (lr <= usable)
+    accuracy = 0.5 + gain + own * (epoch > 0) + random.normal(0, noise, len(index))
+    history = pd.DataFrame({"train_loss": 0.5, "train_accuracy": accuracy, "val_accuracy": accuracy}, index=index)
+    history["val_loss"] = 0.5 + gap + own
+    start = index[: SEEDS * (EPOCHS + 1)].droplevel("lr")
+    shift = random.lognormal(0 if better else 1, 0.5, len(start))
+    return history.reset_index(), pd.DataFrame({"covariate_shift": shift, "dead_layer": 0.0}, index=start).reset_index()
+
+
+@pytest.fixture(scope="module")
+def experiment() -> Experiment:
+    """Everything that is claimed of batch norm is true here."""
+    random = np.random.default_rng(0)
+    arms = {"baseline": simulate_arm(random, better=False), "bn": simulate_arm(random, better=True)}
+    histories, diagnostics = ({arm: tables[i] for arm, tables in arms.items()} for i in (0, 1))
+    return Experiment(histories, diagnostics, lr=0.01, majority=0.5, train_rows=400, batch_size=32, parameters=1000)
+
+
+def swap_arms(experiment: Experiment) -> Experiment:
+    histories, diagnostics = (
+        {"baseline": tables["bn"], "bn": tables["baseline"]}
+        for tables in (experiment.histories, experiment.diagnostics)
+    )
+    return replace(experiment, histories=histories, diagnostics=diagnostics)
+
+
+def change(experiment: Experiment, arm: str, **columns: object) -> Experiment:
+    """Return the experiment with columns of an arm's history changed; a function gets the history."""
+    return replace(experiment, histories=experiment.histories | {arm: experiment.histories[arm].assign(**columns)})
+
+
+def verdict_of(name: str, experiment: Experiment, rules: Rules = RULES) -> Judgement:
+    return next(judged for judged in judge(experiment, rules) if judged.name == name)
+
+
+def test_what_is_true_is_supported_and_swapping_the_arms_refutes_it(experiment: Experiment) -> None:
+    there, back = judge(experiment, RULES), judge(swap_arms(experiment), RULES)
+    assert [judged.name for judged in there] == [claim.name for claim in CLAIMS]
+    assert {judged.verdict for judged in there} == {SUPPORTED}
+    assert {judged.verdict for judged in back} == {REFUTED}
+    for one, other in zip(there, back, strict=True):
+        assert one.estimate == -other.estimate
+        assert np.sign(one.estimate) == BY_NAME[one.name].better
+        assert one.ci_low <= one.estimate <= one.ci_high
+        assert one.p_value == pytest.approx(other.p_value, abs=0.005)
+        np.testing.assert_equal(one.probability_better, 1 - other.probability_better)
+
+
+def test_an_arm_against_itself_shows_no_practical_difference(experiment: Experiment) -> None:
+    same = replace(
+        experiment,
+        histories=dict.fromkeys(("baseline", "bn"), experiment.histories["bn"]),
+        diagnostics=dict.fromkeys(("baseline", "bn"), experiment.diagnostics["bn"]),
+    )
+    for judged in judge(same, RULES):
+        assert (judged.verdict, judged.estimate, judged.p_holm) == (NO_PRACTICAL_DIFFERENCE, 0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("estimate", "interval", "inner", "p_holm", "verdict"),
+    [
+        (0.05, (0.02, 0.08), (0.03, 0.07), 0.01, SUPPORTED),
+        (-0.05, (-0.08, -0.02), (-0.07, -0.03), 0.01, REFUTED),
+        (0.01, (0.005, 0.015), (0.006, 0.014), 0.01, SUPPORTED),  # just the smallest effect
+        (0.009, (0.005, 0.013), (0.006, 0.012), 0.01, INCONCLUSIVE),  # there, but perhaps too small to matter
+        (0.005, (0.001, 0.009), (0.002, 0.008), 0.01, NO_PRACTICAL_DIFFERENCE),  # there, and too small to matter
+        (0.05, (0.02, 0.08), (0.03, 0.07), 0.05, INCONCLUSIVE),  # not below alpha after Holm's correction
+        (0.05, (-0.01, 0.11), (0.0, 0.10), 0.01, INCONCLUSIVE),
+        (0.0, (-0.012, 0.012), (-0.009, 0.009), 1.0, NO_PRACTICAL_DIFFERENCE),  # the 90% interval decides
+        (0.0, (-0.02, 0.02), (-0.010, 0.009), 1.0, INCONCLUSIVE),
+        (0.0, (0.0, 0.0), (0.0, 0.0), 1.0, NO_PRACTICAL_DIFFERENCE),
+    ],
+)
+def test_verdicts(
+    estimate: float, interval: tuple[float, float], inner: tuple[float, float], p_holm: float, verdict: str
+) -> None:
+    difference = PairedDifference(estimate, *interval, p_holm, 64)
+    assert decide(BY_NAME["higher_accuracy"], difference, inner, p_holm, RULES) == verdict
+    mirrored = {SUPPORTED: REFUTED, REFUTED: SUPPORTED}.get(verdict, verdict)
+    smallest = RULES.smallest_effect | {"regularizes": 0.01}
+    assert decide(BY_NAME["regularizes"], difference, inner, p_holm, Rules(smallest)) == mirrored
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "note"),
+    [
+        ("regularizes", {"parameters": 39}, "39 parameters cannot overfit 400 rows"),
+        ("regularizes", {"batch_size": 400}, "a full batch has no batch noise"),
+        ("faster_training", {"majority": 0.9}, "neither arm gains over the majority class"),
+        ("higher_learning_rates", {"majority": 0.75}, "an arm gains over the majority class at no rate"),
+        ("higher_learning_rates", {"lr": 1.0}, "lr_sweep has no rate above lr"),
+    ],
+)
+def test_what_the_settings_rule_out_is_not_measured(
+    experiment: Experiment, name: str, changes: dict[str, float], note: str
+) -> None:
+    judged = verdict_of(name, replace(experiment, **changes))
+    assert (judged.verdict, judged.note, judged.n) == (NOT_MEASURED, note, 0)
+    assert np.isnan([judged.estimate, judged.p_holm]).all()
+
+
+def test_the_rule_on_overfitting_at_its_border(experiment: Experiment) -> None:
+    assert count_parameters(2, [2, 2]) == 15
+    assert count_parameters(3, [4], outputs=5) == 3 * 4 + 4 + 4 * 5 + 5
+    assert verdict_of("regularizes", replace(experiment, parameters=15)).verdict == NOT_MEASURED
+    assert verdict_of("regularizes", replace(experiment, parameters=40)).verdict == SUPPORTED
+
+
+def test_few_epochs_and_no_sweep_are_no_error(experiment: Experiment) -> None:
+    short = {arm: table[(table["epoch"] <= 1) & (table["lr"] == 0.01)] for arm, table in experiment.histories.items()}
+    verdicts = {judged.name: judged.note for judged in judge(replace(experiment, histories=short), RULES)}
+    assert verdicts["faster_training"] == "too few epochs to stay at a target"
+    assert verdicts["higher_learning_rates"] == "lr_sweep has no rate above lr"
+
+
+def test_only_what_is_measured_counts_for_holm(experiment: Experiment) -> None:
+    fewer = judge(replace(experiment, parameters=15), RULES)
+    p_values = [judged.p_value for judged in fewer if judged.n]
+    assert len(p_values) == 5
+    np.testing.assert_allclose([judged.p_holm for judged in fewer if judged.n], holm(p_values))
+
+
+def test_diverged_replicas_are_left_out_by_pairs_and_counted(experiment: Experiment) -> None:
+    lost = change(experiment, "bn", val_loss=lambda table: table["val_loss"].mask(table["seed"].isin([3, 5]), np.inf))
+    judged = verdict_of("regularizes", lost)
+    assert (judged.n, judged.note) == (SEEDS - 2, f"2 of {SEEDS} pairs left out: no finite value")
+    assert judged.estimate == pytest.approx(verdict_of("regularizes", experiment.without({3, 5})).estimate)
+    judged = verdict_of("regularizes", change(experiment, "baseline", train_loss=np.nan))
+    assert (judged.verdict, judged.note) == (NOT_MEASURED, "fewer than two pairs have a finite value")
+
+
+def test_verdicts_are_also_given_without_seeds_born_dead(experiment: Experiment) -> None:
+    dead = {"baseline": [0, 1], "bn": [1, 2]}
+    diagnostics = {
+        arm: table.assign(dead_layer=(table["seed"].isin(dead[arm]) & (table["epoch"] == 0)).astype(float))
+        for arm, table in experiment.diagnostics.items()
+    }
+    judgements = judge(replace(experiment, diagnostics=diagnostics), RULES)
+    for judged, rest in zip(judgements, judge(experiment.without({0, 1, 2}), RULES), strict=True):
+        assert (judged.n, judged.n_alive) == (SEEDS, SEEDS - 3)
+        assert (judged.estimate_alive, judged.verdict_alive) == (rest.estimate, rest.verdict)
+        assert judged.estimate_alive != judged.estimate or judged.name == "higher_learning_rates"
+
+
+def test_all_born_dead_leaves_nothing_to_judge(experiment: Experiment) -> None:
+    diagnostics = {arm: table.assign(dead_layer=1.0) for arm, table in experiment.diagnostics.items()}
+    judgements = judge(replace(experiment, diagnostics=diagnostics), RULES)
+    assert {(judged.verdict, judged.verdict_alive) for judged in judgements} == {(SUPPORTED, NOT_MEASURED)}
+
+
+def test_what_is_inconclusive_says_what_could_have_been_found(experiment: Experiment) -> None:
+    noisy = np.random.default_rng(1).normal(0, 0.2, SEEDS)
+    differing = change(experiment, "baseline", val_loss=lambda table: 0.6 + noisy[table["seed"]])
+    judged = verdict_of("regularizes", change(differing, "bn", val_loss=0.6))
+    assert judged.verdict == INCONCLUSIVE
+    expected = (scipy.stats.norm.ppf(0.975) + scipy.stats.norm.ppf(0.8)) * noisy.std(ddof=1) / np.sqrt(SEEDS)
+    assert judged.minimum_detectable == pytest.approx(expected)
+    assert minimum_detectable_effect(1 / np.sqrt(64)) == pytest.approx(0.35, abs=0.001)  # in sd, for 64 seeds
+
+
+@pytest.mark.parametrize("name", ["higher_accuracy", "higher_learning_rates"])
+def test_the_ninety_percent_interval_decides_on_no_practical_difference(experiment: Experiment, name: str) -> None:
+    outer = verdict_of(name, experiment).ci_high
+    inner = verdict_of(name, experiment, replace(RULES, alpha=0.1)).ci_high
+    assert inner < outer
+    between = replace(RULES, smallest_effect=SMALLEST | {name: (inner + outer) / 2})
+    assert verdict_of(name, experiment, between).verdict == NO_PRACTICAL_DIFFERENCE
+    within = replace(RULES, smallest_effect=SMALLEST | {name: inner * 0.999})
+    assert verdict_of(name, experiment, within).verdict == INCONCLUSIVE
+
+
+def test_holm_by_hand() -> None:
+    # Sorted 0.01, 0.02, 0.03, 0.8 times 4, 3, 2, 1: 0.04, 0.06, 0.06, 0.8; none may fall below the one before.
+    np.testing.assert_allclose(holm([0.03, 0.01, 0.8, 0.02]), [0.06, 0.04, 0.8, 0.06])
+    np.testing.assert_allclose(holm([0.6, 0.7]), [1.0, 1.0])
+    assert holm([]).tolist() == []
+
+
+def test_wilson_is_that_of_scipy() -> None:
+    for wins, n, alpha in [(0, 10, 0.05), (7, 12, 0.1), (64, 64, 0.05)]:
+        interval = scipy.stats.binomtest(wins, n).proportion_ci(1 - alpha, method="wilson")
+        assert wilson_interval(wins, n, alpha) == pytest.approx(tuple(interval))
+
+
+def test_ties_count_half() -> None:
+    differences = np.array([0.5, 0.0, 0.0, 0.2])
+    assert probability_better(differences, 1) == (0.75, *wilson_interval(3, 4))
+    assert probability_better(differences, -1) == (0.25, *wilson_interval(1, 4))
+
+
+def test_interval_at_another_level_is_that_of_scipy() -> None:
+    values = np.random.default_rng(2).exponential(size=30)
+    interval = scipy.stats.ttest_1samp(values, 0).confidence_interval(0.9)
+    assert paired_interval(np.zeros(30), values, alpha=0.1) == pytest.approx(tuple(interval))
+
+
+def test_a_statistic_of_means_agrees_with_the_mean_of_differences() -> None:
+    random = np.random.default_rng(3)
+    baseline, bn = random.normal(size=(30, 1)), random.normal(0.4, size=(30, 1))
+    difference, intervals, error = paired_statistic(baseline, bn, lambda means: means[..., 0], alphas=(0.05, 0.1))
+    expected = scipy.stats.bootstrap(((bn - baseline)[:, 0],), np.mean, rng=1)
+    assert difference.estimate == pytest.approx((bn - baseline).mean())
+    assert (difference.ci_low, difference.ci_high) == intervals[0]
+    assert intervals[0] == pytest.approx(tuple(expected.confidence_interval), abs=0.02)
+    inner = scipy.stats.bootstrap(((bn - baseline)[:, 0],), np.mean, confidence_level=0.9, rng=1).confidence_interval
+    assert intervals[1] == pytest.approx(tuple(inner), abs=0.02)
+    assert error == pytest.approx(expected.standard_error, rel=0.03)
+    assert difference.p_value == pytest.approx(scipy.stats.ttest_rel(bn[:, 0], baseline[:, 0]).pvalue, abs=0.02)
+
+
+def test_swaps_by_hand() -> None:
+    # Of the 4 ways to swap two pairs, the means differ by 2, 1, -1, -2: two are as far from zero as what was found.
+    difference, _, _ = paired_statistic(np.zeros((2, 1)), np.array([[1.0], [3.0]]), lambda means: means[..., 0])
+    assert (difference.estimate, difference.p_value) == (2.0, 0.5)
+
+
+def test_files_and_terminal_hold_every_claim(experiment: Experiment) -> None:
+    judgements = judge(replace(experiment, parameters=15), RULES)
+    claims = collect_claims(judgements)
+    assert {tuple(claim) for claim in claims.values()} == {("verdict", "estimate", "ci_low", "ci_high", "p_holm")}
+    assert claims["regularizes"] == {"verdict": NOT_MEASURED} | dict.fromkeys(
+        ("estimate", "ci_low", "ci_high", "p_holm")
+    )
+    assert list(tabulate_claims(judgements)["name"]) == list(BY_NAME)
+    lines = format_verdicts(judgements, 0.95)
+    assert len(lines) == 1 + len(CLAIMS)
+    assert max(map(len, lines)) <= 100
+
+
+def test_the_widest_line_fits_the_terminal() -> None:
+    widest = Judgement("", NO_PRACTICAL_DIFFERENCE, -0.000123456, -0.000234567, -0.000012345, p_holm=0.00012345, n=64)
+    widest = replace(widest, minimum_detectable=0.000123456, verdict_alive=NO_PRACTICAL_DIFFERENCE)
+    for verdict in (NO_PRACTICAL_DIFFERENCE, INCONCLUSIVE):
+        judged = [replace(widest, name=claim.name, verdict=verdict) for claim in CLAIMS]
+        assert max(map(len, format_verdicts(judged, 0.95))) <= 100
