@@ -8,6 +8,7 @@ Writes  in results/<arm>/
                           at `lr`: seed, epoch, covariate_shift, gradient_cosine, input_shift, loss_range (nats),
                           gradient_change, beta_smoothness, dead_layer (0 or 1); see stages/training/diagnostics.py
         curves.csv        at `lr`: epoch, and of each measure the mean over seeds and its 95% interval
+        surface.csv       where there are two features: both on a grid, and P(class 1) of model.pt there; else no rows
         model.pt          the network at `lr` of the seed with the median final val_accuracy
 Logs    an MLflow run for the arm with a child run per learning rate
 """
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from stages.training.network import Architecture
 
 TRAIN, VAL = Path("data/train.csv"), Path("data/val.csv")
-FILES = ("history.parquet", "diagnostics.parquet", "curves.csv", "model.pt")
+FILES = ("history.parquet", "diagnostics.parquet", "curves.csv", "surface.csv", "model.pt")
 
 
 def run_arm(arm: str) -> None:
@@ -39,6 +40,7 @@ def run_arm(arm: str) -> None:
 
 
 def _train(arm: str, params: Params, rates: Sequence[float], run: StageRun) -> None:
+    import pandas as pd
     import torch
 
     from stages.evidence.curves import final_values, median_seed, summarize_epochs
@@ -46,6 +48,7 @@ def _train(arm: str, params: Params, rates: Sequence[float], run: StageRun) -> N
     from stages.training.diagnostics import Diagnostics
     from stages.training.network import load_network, save_network
     from stages.training.replicas import unstack
+    from stages.training.surface import probability_surface
 
     torch.set_num_threads(1)  # the networks are small, and the bytes must not depend on the machine's cores
     train, val = Table.read(TRAIN), Table.read(VAL)
@@ -64,11 +67,14 @@ def _train(arm: str, params: Params, rates: Sequence[float], run: StageRun) -> N
     seed = median_seed(final_values(history, params.lr))
     network = unstack(networks, schedule.replica(params.lr, seed))
     save_network(network, architecture, folder / "model.pt")
+    network = load_network(folder / "model.pt")
+    rows = pd.concat([pd.read_csv(TRAIN), pd.read_csv(VAL)])
+    probability_surface(network, rows).to_csv(folder / "surface.csv", index=False, lineterminator="\n")
 
     run.set_tag("history.md5", file_md5(folder / "history.parquet"))
     run.log_dataset(TRAIN, "training")
     run.log_dataset(VAL, "validation")
-    run.log_network(arm, load_network(folder / "model.pt"), example=train.x[:2].numpy())
+    run.log_network(arm, network, example=train.x[:2].numpy())
     run.log_artifacts(*(folder / name for name in FILES))
 
 

@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from stages.compare import collect_claims, format_verdicts, tabulate_claims
 from stages.evidence.claims import (
     CLAIMS,
     INCONCLUSIVE,
@@ -31,6 +30,7 @@ from stages.evidence.paired import (
     probability_better,
     wilson_interval,
 )
+from stages.evidence.summary import collect_claims, format_verdicts, tabulate_claims
 
 BY_NAME = {claim.name: claim for claim in CLAIMS}
 SMALLEST = {
@@ -42,7 +42,7 @@ SMALLEST = {
     "higher_learning_rates": 0.1,
 }
 RULES = Rules(SMALLEST, alpha=0.05, resamples=999)
-SEEDS, EPOCHS, RATES = 24, 30, (0.01, 0.1, 1.0)
+SEEDS, EPOCHS, RATES = 24, 30, (0.01, 0.1, 1.0, 10.0)
 
 
 def simulate_arm(random: np.random.Generator, *, better: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -141,7 +141,7 @@ def test_verdicts(
         ("regularizes", {"batch_size": 400}, "a full batch has no batch noise"),
         ("faster_training", {"majority": 0.9}, "neither arm gains over the majority class"),
         ("higher_learning_rates", {"majority": 0.75}, "an arm gains over the majority class at no rate"),
-        ("higher_learning_rates", {"lr": 1.0}, "lr_sweep has no rate above lr"),
+        ("higher_learning_rates", {"lr": 10.0}, "lr_sweep has no rate above lr"),
     ],
 )
 def test_what_the_settings_rule_out_is_not_measured(
@@ -220,6 +220,18 @@ def test_the_ninety_percent_interval_decides_on_no_practical_difference(experime
     assert verdict_of(name, experiment, between).verdict == NO_PRACTICAL_DIFFERENCE
     within = replace(RULES, smallest_effect=SMALLEST | {name: inner * 0.999})
     assert verdict_of(name, experiment, within).verdict == INCONCLUSIVE
+
+
+def test_an_arm_that_never_fails_in_the_sweep_shows_no_equality(experiment: Experiment) -> None:
+    def up_to(top: float) -> Experiment:
+        tables = {arm: table[table["lr"] <= top] for arm, table in experiment.histories.items()}
+        return replace(experiment, histories=tables)
+
+    assert verdict_of("higher_learning_rates", up_to(1.0)).verdict == SUPPORTED  # only bn holds out to the top
+    wide = replace(RULES, smallest_effect=SMALLEST | {"higher_learning_rates": 9.0})
+    assert verdict_of("higher_learning_rates", up_to(1.0), wide).verdict == INCONCLUSIVE
+    judged = verdict_of("higher_learning_rates", up_to(0.1))
+    assert (judged.verdict, judged.note) == (NOT_MEASURED, "neither arm loses half of its gain in the sweep")
 
 
 def test_holm_by_hand() -> None:

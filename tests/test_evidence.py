@@ -6,7 +6,8 @@ from matplotlib.figure import Figure
 
 from stages import COLORS, MEASURES
 from stages.evidence.curves import by_epoch_and_seed, final_values, median_seed, summarize_epochs
-from stages.evidence.figures import draw_comparison, state_finding
+from stages.evidence.figures import draw_comparison
+from stages.evidence.gallery import state_finding
 from stages.evidence.paired import PairedDifference, mean_interval, paired_difference
 
 
@@ -125,7 +126,7 @@ def test_comparison_is_black_without_and_green_with() -> None:
         "bn": pd.DataFrame([[0, 0.5, 0.4, 0.6], [1, 0.8, 0.7, 0.9]], columns=columns),
     }
     axes = Figure().subplots()
-    draw_comparison(axes, curves, 0.55, PairedDifference(0.2, 0.1, 0.3, 0.01, 64), 0.95)
+    draw_comparison(axes, curves, 0.55)
     without, with_bn, majority = axes.lines
     assert (without.get_color(), without.get_label()) == (COLORS["baseline"], "without batch normalization")
     assert (with_bn.get_color(), with_bn.get_label()) == (COLORS["bn"], "with batch normalization")

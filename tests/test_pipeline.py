@@ -26,7 +26,8 @@ from stages.training.network import load_network
 
 EPOCHS, SEEDS = 5, 4
 SMALL = {"lr": 0.001, "lr_sweep": [0.001, 0.1, 0.3, 1.0], "seeds": SEEDS, "epochs": EPOCHS}
-ARM_FILES = {"curves.csv", "diagnostics.parquet", "history.parquet", "model.pt"}
+ARM_FILES = {"curves.csv", "diagnostics.parquet", "history.parquet", "model.pt", "surface.csv"}
+FIGURES = ["pairs", "boundaries", "learning_rates", "covariate_shift", "landscape", "dead_layers"]
 OUTPUTS = [
     "data/train.csv",
     "data/val.csv",
@@ -35,6 +36,8 @@ OUTPUTS = [
     "results/comparison.png",
     "results/metrics.json",
     "results/pairs.csv",
+    "results/report.html",
+    *(f"results/figures/{name}.png" for name in FIGURES),
 ]
 
 

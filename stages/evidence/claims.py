@@ -12,7 +12,7 @@ not measured            the settings, or the tables, rule the claim out; the not
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from math import nan
+from math import inf, nan
 
 import numpy as np
 import pandas as pd
@@ -243,6 +243,10 @@ def _higher_learning_rates(experiment: Experiment, claim: Claim, rules: Rules) -
     gains = [accuracy.mean(axis=0) - experiment.majority for accuracy in (without, with_bn)]  # (L,) each
     if min(gain.max() for gain in gains) < rules.smallest_effect["higher_accuracy"]:  # half of nothing is nothing
         raise NotMeasuredError("an arm gains over the majority class at no rate")
+    logs = [endpoints.log_half_gain_rate(gain, rates) for gain in gains]
+    censored = [log >= np.log10(rates[-1]) for log in logs]
+    if all(censored):
+        raise NotMeasuredError("neither arm loses half of its gain in the sweep")
     difference, intervals, standard_error = paired_statistic(
         without,
         with_bn,
@@ -250,9 +254,10 @@ def _higher_learning_rates(experiment: Experiment, claim: Claim, rules: Rules) -
         alphas=(rules.alpha, 2 * rules.alpha),
         resamples=rules.resamples,
     )
-    logs = [endpoints.log_half_gain_rate(gain, rates) for gain in gains]
     note = "half-gain rate {} without, {} with batch norm".format(*(_format_rate(log, rates[-1]) for log in logs))
-    return Effect(difference, intervals[1], standard_error, (nan, nan, nan), note)
+    # Where an arm does not fail within the sweep, the difference is a bound, and a bound near zero shows no equality.
+    inner = (-inf, inf) if any(censored) else intervals[1]
+    return Effect(difference, inner, standard_error, (nan, nan, nan), note)
 
 
 _MEASURE: dict[str, Callable[[Experiment, Claim, Rules], Effect]] = {

@@ -1,4 +1,6 @@
-"""From a history, one row per (lr, seed, epoch), to what people look at: one row per epoch, and one number per seed."""
+"""From tables of every seed to what people look at: one row per epoch or learning rate, one number per seed."""
+
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -17,6 +19,21 @@ def summarize_epochs(history: pd.DataFrame, lr: float) -> pd.DataFrame:
         mean, low, high = mean_interval(by_epoch_and_seed(history, lr, name))
         curves |= {name: mean, f"{name}_ci_low": low, f"{name}_ci_high": high}
     return pd.DataFrame(curves)
+
+
+def summarize_quartiles(diagnostics: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Return one row per epoch: `epoch`, and of each measure the median over seeds and the quartiles around it.
+
+    Columns: NAME, NAME_ci_low, NAME_ci_high. Medians, for a few networks have values thousands of times the others'.
+    Values that are not defined are left out.
+    """
+    by_epoch = diagnostics.groupby("epoch")[list(names)]
+    columns = {
+        f"{name}{suffix}": by_epoch.quantile(share)[name]
+        for name in names
+        for suffix, share in {"": 0.5, "_ci_low": 0.25, "_ci_high": 0.75}.items()
+    }
+    return pd.DataFrame(columns).reset_index()
 
 
 def by_epoch_and_seed(history: pd.DataFrame, lr: float, measure: str) -> np.ndarray:

@@ -1,6 +1,6 @@
-"""Figures from tables: they compute no statistics."""
+"""Figures from tables: they compute no statistics. Black without, green with batch normalization, throughout."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,64 +13,85 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 LABELS = {"baseline": "without batch normalization", "bn": "with batch normalization"}
+CLASS_COLORS = {0: "royalblue", 1: "tomato"}  # those of the surface under them: blue for P(class 1) = 0
+Tables = Mapping[str, pd.DataFrame]  # arm -> table
 
 
-def draw_comparison(
-    axes: "Axes", curves: Mapping[str, pd.DataFrame], majority: float, difference: PairedDifference, confidence: float
-) -> None:
-    """Draw both arms' validation accuracy over epochs: mean, 95% band, and the share of the majority class.
-
-    `curves` maps an arm to a table with `epoch`, `val_accuracy`, `val_accuracy_ci_low`, `val_accuracy_ci_high`.
-    """
-    for arm, table in curves.items():
-        axes.fill_between(
-            table["epoch"],
-            table["val_accuracy_ci_low"],
-            table["val_accuracy_ci_high"],
-            color=COLORS[arm],
-            alpha=0.2,
-            linewidth=0,
-        )
-        axes.plot(table["epoch"], table["val_accuracy"], color=COLORS[arm], label=LABELS[arm])
-    axes.axhline(majority, color="gray", linestyle=":", label="always the majority class")
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.set(xlabel="epoch", ylabel="validation accuracy", xmargin=0.01)
-    axes.set_title(state_finding(difference, confidence), loc="left", fontsize=11)
-    axes.legend(loc="best", frameon=True, edgecolor="none")
-
-
-def state_finding(difference: PairedDifference, confidence: float) -> str:
-    """Return the finding as a title: a direction where interval and p value both exclude zero, and the numbers.
-
-    The two rest on different assumptions; where they part, nothing is established.
-    """
-    significant = difference.p_value < 1 - confidence
-    if significant and difference.ci_low > 0:
-        finding = "Batch normalization raises the final validation accuracy"
-    elif significant and difference.ci_high < 0:
-        finding = "Batch normalization lowers the final validation accuracy"
-    else:
-        finding = "No difference in final validation accuracy is established"
-    points, low, high = (100 * value for value in (difference.estimate, difference.ci_low, difference.ci_high))
-    return f"{finding}:\n{points:+.1f} points, {100 * confidence:g}% interval [{low:+.1f}, {high:+.1f}]"
-
-
-def save_comparison(
-    path: str | Path,
-    curves: Mapping[str, pd.DataFrame],
-    majority: float,
-    difference: PairedDifference,
-    confidence: float,
-    lr: float,
-) -> None:
-    """Write the comparison as a PNG of 960 x 600 pixels, with what the band means and n in its caption."""
+def save_figure(path: str | Path, draw: Callable[..., None], title: str, caption: str, panels: int = 1) -> None:
+    """Write a PNG of 960 x 600 pixels: what `draw` draws, given the Axes of each panel, under the finding."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 5), dpi=120, layout="constrained")
-    draw_comparison(figure.subplots(), curves, majority, difference, confidence)
-    figure.supxlabel(
-        f"mean over {difference.n} paired seeds and its 95% band; learning rate {lr:g}; validation set in eval mode",
-        fontsize=8,
-        color="dimgray",
-    )
+    draw(*figure.subplots(1, panels, squeeze=False)[0])
+    figure.suptitle(title, x=0.01, horizontalalignment="left", fontsize=11)
+    figure.supxlabel(caption, fontsize=8, color="dimgray")
     figure.savefig(path)
+
+
+def draw_comparison(axes: "Axes", curves: Tables, majority: float) -> None:
+    """Draw validation accuracy over epochs, and the share of the majority class; tables as in `draw_bands`."""
+    draw_bands(axes, curves, "val_accuracy", "validation accuracy")
+    axes.axhline(majority, color="gray", linestyle=":", label="always the majority class")
+    axes.legend(loc="best", edgecolor="none")
+
+
+def draw_bands(axes: "Axes", curves: Tables, name: str, label: str) -> None:
+    """Draw one measure over epochs: columns `epoch`, NAME, NAME_ci_low, NAME_ci_high."""
+    for arm, table in curves.items():
+        low, high = table[f"{name}_ci_low"], table[f"{name}_ci_high"]
+        axes.fill_between(table["epoch"], low, high, color=COLORS[arm], alpha=0.2, linewidth=0)
+        axes.plot(table["epoch"], table[name], color=COLORS[arm], label=LABELS[arm])
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set(xlabel="epoch", ylabel=label, xmargin=0.01)
+
+
+def draw_log_bands(panels: "Sequence[Axes]", curves: Tables, labels: Mapping[str, str]) -> None:
+    """Draw several measures over epochs, one a panel, on a logarithmic axis: `labels` maps measure to label."""
+    for axes, (name, label) in zip(panels, labels.items(), strict=True):
+        draw_bands(axes, curves, name, "")
+        axes.set_yscale("log", nonpositive="mask")
+        axes.set_title(label, fontsize=10)
+    panels[0].legend(loc="best", edgecolor="none", fontsize=8)
+
+
+def draw_learning_rates(axes: "Axes", rates: Tables, half_gain_rates: Mapping[str, float], majority: float) -> None:
+    """Draw accuracy against learning rate: columns `lr`, `accuracy`, `ci_low`, `ci_high`; half-gain rates dashed."""
+    for arm, table in rates.items():
+        errors = [table["accuracy"] - table["ci_low"], table["ci_high"] - table["accuracy"]]
+        axes.errorbar(
+            table["lr"], table["accuracy"], errors, color=COLORS[arm], marker="o", capsize=3, label=LABELS[arm]
+        )
+    for arm, rate in half_gain_rates.items():
+        axes.axvline(rate, color=COLORS[arm], linestyle="--", linewidth=1)
+    axes.axhline(majority, color="gray", linestyle=":", label="always the majority class")
+    axes.set(xscale="log", xlabel="learning rate; dashed: half-gain rate", ylabel="validation accuracy, last 10 epochs")
+    axes.legend(loc="best", edgecolor="none")
+
+
+def draw_pairs(axes: "Axes", pairs: pd.DataFrame, difference: PairedDifference) -> None:
+    """Draw each pair's `difference` as a dot in the colour of the better arm, and the mean with its interval."""
+    ordered = pairs["difference"].sort_values().to_numpy()
+    colors = [COLORS["bn"] if value > 0 else COLORS["baseline"] if value < 0 else "gray" for value in ordered]
+    axes.axhspan(difference.ci_low, difference.ci_high, color="gray", alpha=0.25, linewidth=0)
+    axes.axhline(difference.estimate, color="gray", label="mean difference and its interval")
+    axes.axhline(0, color="gray", linestyle=":", label="no difference")
+    axes.scatter(range(1, len(ordered) + 1), ordered, c=colors, s=18, zorder=3)
+    axes.set(xlabel="pairs, from the lowest difference to the highest", ylabel="validation accuracy: with - without")
+    axes.legend(loc="best", edgecolor="none")
+
+
+def draw_boundaries(panels: "Sequence[Axes]", surfaces: Tables, rows: pd.DataFrame) -> None:
+    """Draw P(class 1) of one network per arm over the plane, its boundary at 1/2, and the rows.
+
+    `surfaces`: two feature columns and `probability`, on a grid; `rows`: the same features and `label`.
+    """
+    x, y = rows.columns[:2]
+    for axes, (arm, surface) in zip(panels, surfaces.items(), strict=True):
+        grid = surface.pivot(index=y, columns=x, values="probability")
+        axes.pcolormesh(grid.columns, grid.index, grid, cmap="RdBu_r", vmin=0, vmax=1, alpha=0.5, linewidth=0)
+        if grid.to_numpy().min() < 0.5 < grid.to_numpy().max():
+            axes.contour(grid.columns, grid.index, grid, levels=[0.5], colors=COLORS[arm], linewidths=2)
+        axes.scatter(rows[x], rows[y], c=rows["label"].map(CLASS_COLORS), s=16, edgecolors="black", linewidths=0.4)
+        axes.set_xlabel(x)
+        axes.set_ylabel(y)
+        axes.set_title(LABELS[arm], fontsize=10, color=COLORS[arm])

@@ -1,0 +1,221 @@
+"""All figures of a comparison: what each shows, the finding in its title, and how to read it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import exp
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from stages.evidence import endpoints, figures
+from stages.evidence.comparison import Comparison
+from stages.evidence.curves import median_seed, summarize_quartiles
+from stages.evidence.paired import PairedDifference, mean_interval, wilson_interval
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+ARMS_IN_WORDS = "{} without, {} with batch normalization"
+QUARTILES = "median over seeds and the middle half of them, on one batch per epoch"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One figure: where it is, what it finds, and two sentences on how to read it."""
+
+    path: Path
+    title: str
+    reading: str
+
+
+def draw_all(comparison: Comparison, folder: Path) -> list[Picture]:
+    """Write comparison.png into `folder` and the rest into its figures/; return them in the order to show them in."""
+    figures_folder = folder / "figures"
+    figures_folder.mkdir(parents=True, exist_ok=True)
+    planar = comparison.val.shape[1] == 3  # two features and the label
+    others = (_pairs, *([_boundaries] if planar else []), _learning_rates, _shift, _landscape, _dead)
+    return [_comparison(comparison, folder), *(draw(comparison, figures_folder) for draw in others)]
+
+
+def state_finding(difference: PairedDifference, confidence: float) -> str:
+    """Return the finding as a title: a direction where interval and p value both exclude zero, and the numbers.
+
+    The two rest on different assumptions; where they part, nothing is established.
+    """
+    significant = difference.p_value < 1 - confidence
+    if significant and difference.ci_low > 0:
+        finding = "Batch normalization raises the final validation accuracy"
+    elif significant and difference.ci_high < 0:
+        finding = "Batch normalization lowers the final validation accuracy"
+    else:
+        finding = "No difference in final validation accuracy is established"
+    points, low, high = (100 * value for value in (difference.estimate, difference.ci_low, difference.ci_high))
+    return f"{finding}:\n{points:+.1f} points, {100 * confidence:g}% interval [{low:+.1f}, {high:+.1f}]"
+
+
+def _comparison(comparison: Comparison, folder: Path) -> Picture:
+    experiment, difference = comparison.experiment, comparison.difference
+    title = state_finding(difference, comparison.confidence)
+    caption = f"mean over {difference.n} paired seeds and its 95% band; learning rate {experiment.lr:g}; in eval mode"
+    figures.save_figure(
+        folder / "comparison.png",
+        lambda axes: figures.draw_comparison(axes, comparison.curves, experiment.majority),
+        title,
+        caption,
+    )
+    reading = (
+        "Each line is the mean over all seeds, and the band says where that mean would lie for other seeds."
+        " What lies at the dotted line does no better than always to name the larger class."
+    )
+    return Picture(folder / "comparison.png", title, reading)
+
+
+def _pairs(comparison: Comparison, folder: Path) -> Picture:
+    differences = comparison.pairs["difference"]
+    better, worse = int((differences > 0).sum()), int((differences < 0).sum())
+    title = f"Batch normalization ends higher in {better} of {len(differences)} pairs, lower in {worse}"
+    figures.save_figure(
+        folder / "pairs.png",
+        lambda axes: figures.draw_pairs(axes, comparison.pairs, comparison.difference),
+        title,
+        "a dot is a pair: same data, same initial weights, same order of batches; green: better with, black: without",
+    )
+    reading = (
+        "Each dot is one pair of networks that differ in batch normalization alone."
+        " Who runs one of each, as most tutorials do, sees one of these dots."
+    )
+    return Picture(folder / "pairs.png", title, reading)
+
+
+def _learning_rates(comparison: Comparison, folder: Path) -> Picture:
+    experiment = comparison.experiment
+    measured = comparison.judgement("higher_learning_rates").n > 0
+    rates, marks = {}, {}
+    for arm, history in experiment.histories.items():
+        lr, accuracy = endpoints.accuracy_by_rate(history)  # (L,), (S, L)
+        mean, low, high = mean_interval(accuracy.T)
+        rates[arm] = pd.DataFrame({"lr": lr, "accuracy": mean, "ci_low": low, "ci_high": high})
+        if measured:
+            marks[arm] = float(10 ** endpoints.log_half_gain_rate(mean - experiment.majority, lr))
+    title = "Tolerance of high learning rates: not measured"
+    if measured:
+        in_words = ARMS_IN_WORDS.format(*(f"{mark:.2g}" for mark in marks.values()))
+        title = f"Half of the best gain is left at learning rate {in_words}"
+    figures.save_figure(
+        folder / "learning_rates.png",
+        lambda axes: figures.draw_learning_rates(axes, rates, marks, experiment.majority),
+        title,
+        f"mean over {comparison.difference.n} paired seeds with its 95% interval",
+    )
+    reading = (
+        "The farther right a curve stays up, the higher the learning rates that its arm tolerates."
+        " The dashed lines mark where half of the best gain over the majority class is left."
+    )
+    return Picture(folder / "learning_rates.png", title, reading)
+
+
+def _shift(comparison: Comparison, folder: Path) -> Picture:
+    judged = comparison.judgement("less_covariate_shift")
+    title = "Internal covariate shift: not measured"
+    if judged.n:
+        ratio, low, high = (exp(value) for value in (judged.estimate, judged.ci_low, judged.ci_high))
+        title = (
+            f"Internal covariate shift with batch normalization is {ratio:.2g} times that without\n"
+            f"(gradient view; {100 * comparison.confidence:g}% interval {low:.2g} to {high:.2g})"
+        )
+    labels = {
+        "covariate_shift": "gradient view (Santurkar 2018)\nchange of a layer's gradient, relative",
+        "input_shift": "distribution view (Ioffe & Szegedy 2015)\nshift of a layer's inputs, in sd",
+    }
+    _save_diagnostics(comparison, folder / "covariate_shift.png", title, labels)
+    reading = (
+        "Left: how much a layer's gradient changes because the layers before it have moved; right: how far a layer's"
+        " inputs moved from one epoch to the next. Higher is more shift, so the claim says that green lies below black."
+    )
+    return Picture(folder / "covariate_shift.png", title, reading)
+
+
+def _landscape(comparison: Comparison, folder: Path) -> Picture:
+    medians = [table["beta_smoothness"].median() for table in comparison.experiment.diagnostics.values()]
+    title = "Effective smoothness along the gradient (lower is smoother):\n" + ARMS_IN_WORDS.format(
+        *(f"{value:.2g}" for value in medians)
+    )
+    labels = {
+        "loss_range": "range of the loss, nats",
+        "gradient_change": "change of the gradient",
+        "beta_smoothness": "change of the gradient\nper distance",
+    }
+    _save_diagnostics(comparison, folder / "landscape.png", title, labels)
+    reading = (
+        "How much loss and gradient change along the gradient, over half a step to four (Santurkar 2018, sec. 3.2)."
+        " This is the modern account of batch normalization; it is shown as an explanation, and no verdict rests on it."
+    )
+    return Picture(folder / "landscape.png", title, reading)
+
+
+def _dead(comparison: Comparison, folder: Path) -> Picture:
+    curves = {arm: _dead_shares(table) for arm, table in comparison.experiment.diagnostics.items()}
+    start, end = (
+        ARMS_IN_WORDS.format(*(f"{table['dead_layer'].iloc[epoch]:.0%}" for table in curves.values()))
+        for epoch in (0, -1)
+    )
+    title = f"Networks with a dead layer before training: {start};\nafter it: {end}"
+    figures.save_figure(
+        folder / "dead_layers.png",
+        lambda axes: _draw_dead(axes, curves),
+        title,
+        f"share of {comparison.difference.n} seeds with Wilson's 95% interval; dead: no unit of a layer ever active",
+    )
+    reading = (
+        "A layer is dead where none of its units is active on any training row: no gradient passes it, and the network"
+        " computes a constant. Verdicts that change without the networks born dead are marked in the table above."
+    )
+    return Picture(folder / "dead_layers.png", title, reading)
+
+
+def _boundaries(comparison: Comparison, folder: Path) -> Picture:
+    medians = [final.loc[median_seed(final), "val_accuracy"] for final in comparison.finals.values()]
+    title = "The median networks: validation accuracy " + ARMS_IN_WORDS.format(*(f"{value:.2f}" for value in medians))
+    figures.save_figure(
+        folder / "boundaries.png",
+        lambda *panels: figures.draw_boundaries(panels, comparison.surfaces, comparison.val),
+        title,
+        "of each arm the network with the median final accuracy; line: P(class 1) = 1/2; dots: validation rows",
+        panels=2,
+    )
+    reading = (
+        "What one typical network of each arm has learned: it says red on one side of its line and blue on the other."
+        " A network that is right has dots of one colour on each side."
+    )
+    return Picture(folder / "boundaries.png", title, reading)
+
+
+def _save_diagnostics(comparison: Comparison, path: Path, title: str, labels: Mapping[str, str]) -> None:
+    """Write one panel per measure, from epoch 1: before training no step has been taken."""
+    tables = comparison.experiment.diagnostics.items()
+    curves = {arm: summarize_quartiles(table[table["epoch"] > 0], list(labels)) for arm, table in tables}
+    figures.save_figure(
+        path, lambda *panels: figures.draw_log_bands(panels, curves, labels), title, QUARTILES, panels=len(labels)
+    )
+
+
+def _dead_shares(diagnostics: pd.DataFrame) -> pd.DataFrame:
+    """Return `epoch`, the share of seeds with a dead layer, and Wilson's interval."""
+    counts = diagnostics.groupby("epoch")["dead_layer"].agg(["sum", "count"])
+    intervals = np.array([wilson_interval(dead, int(n)) for dead, n in counts.to_numpy()])
+    return pd.DataFrame(
+        {
+            "epoch": counts.index,
+            "dead_layer": (counts["sum"] / counts["count"]).to_numpy(),
+            "dead_layer_ci_low": intervals[:, 0],
+            "dead_layer_ci_high": intervals[:, 1],
+        }
+    )
+
+
+def _draw_dead(axes: "Axes", curves: Mapping[str, pd.DataFrame]) -> None:
+    figures.draw_bands(axes, curves, "dead_layer", "share of networks with a dead layer")
+    axes.set_ylim(bottom=0)
+    axes.legend(loc="best", edgecolor="none")

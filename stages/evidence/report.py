@@ -1,0 +1,79 @@
+"""report.html: one file to hand out, with the figures in it."""
+
+import base64
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from stages.evidence.claims import CLAIMS, INCONCLUSIVE, NOT_MEASURED, REFUTED, SUPPORTED, Judgement
+from stages.evidence.comparison import Comparison
+from stages.evidence.gallery import Picture
+from stages.evidence.summary import format_p
+
+TEMPLATE = Path(__file__).with_name("report.html.j2")
+MARKS = {SUPPORTED: "supported", REFUTED: "refuted", INCONCLUSIVE: "open", NOT_MEASURED: "open"}
+
+# What to run for the other answer; README.md has what these gave.
+COMMANDS = {
+    "another data set, a wider network": (
+        "dvc exp run -S data.source=breast_cancer -S data.scale=standard -S 'model.hidden=[16,16]'"
+    ),
+    "a network that can overfit": (
+        "dvc exp run -S data.source=moons -S data.samples=100 -S data.noise=0.4 -S 'model.hidden=[32,32]'"
+    ),
+    "batch normalization before the activation, as in the paper": "dvc exp run -S bn.placement=before_activation",
+    "another learning rate": "dvc exp run -S lr=0.1",
+    "the tutorial's split, the last rows": "dvc exp run -S data.split=tail",
+}
+
+
+def render_report(comparison: Comparison, pictures: Sequence[Picture], params: Mapping[str, Any]) -> str:
+    """Return the report as HTML that needs no other file."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATE.parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    without, with_bn = (comparison.pairs[arm].mean() for arm in ("baseline", "bn"))
+    return environment.get_template(TEMPLATE.name).render(
+        without=without,
+        with_bn=with_bn,
+        difference=comparison.difference,
+        p=format_p(comparison.difference.p_value),
+        confidence=f"{100 * comparison.confidence:g}%",
+        lr=comparison.experiment.lr,
+        rows=comparison.experiment.train_rows,
+        claims=[_row(claim, judged) for claim, judged in zip(CLAIMS, comparison.judgements, strict=True)],
+        pictures=[{"title": p.title, "reading": p.reading, "source": _embed(p.path)} for p in pictures],
+        params=params,
+        commands=COMMANDS,
+    )
+
+
+def _row(claim: Any, judged: Judgement) -> dict[str, Any]:
+    """Return what the table of verdicts says of one claim."""
+    row = {"wording": claim.wording, "verdict": judged.verdict, "mark": MARKS.get(judged.verdict, "open")}
+    if judged.n == 0:
+        return row | {"estimate": "", "interval": "", "p": "", "better": "", "note": judged.note}
+    better = "" if math.isnan(judged.probability_better) else f"{judged.probability_better:.0%} of pairs"
+    return row | {
+        "estimate": f"{judged.estimate:+.3g} {claim.unit}",
+        "interval": f"{judged.ci_low:+.3g} to {judged.ci_high:+.3g}",
+        "p": format_p(judged.p_holm),
+        "better": better,
+        "note": "; ".join(_notes(judged)),
+    }
+
+
+def _notes(judged: Judgement) -> list[str]:
+    notes = [judged.note] if judged.note else []
+    if judged.verdict == INCONCLUSIVE:
+        notes.append(f"{judged.n} pairs detect {judged.minimum_detectable:.3g} with 80% power")
+    if judged.verdict_alive != judged.verdict:
+        notes.append(f"{judged.verdict_alive} without the seeds born dead")
+    return notes
+
+
+def _embed(path: Path) -> str:
+    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"

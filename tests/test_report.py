@@ -1,0 +1,172 @@
+"""Figures and report of a small made-up experiment, and the report in a real browser where there is one."""
+
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from stages import ARMS, COLORS, MEASURES
+from stages.evidence import figures
+from stages.evidence.claims import CLAIMS, Experiment, Rules
+from stages.evidence.comparison import Comparison, compare_arms
+from stages.evidence.curves import summarize_epochs, summarize_quartiles
+from stages.evidence.gallery import draw_all
+from stages.evidence.report import render_report
+
+EPOCHS, SEEDS, RATES = 12, 8, (0.01, 0.1, 1.0)
+STEP_MEASURES = ("covariate_shift", "input_shift", "loss_range", "gradient_change", "beta_smoothness")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def make_arm(random: np.random.Generator, gain: float) -> tuple[pd.DataFrame, pd.DataFrame]:
+    index = pd.MultiIndex.from_product([RATES, range(SEEDS), range(EPOCHS + 1)], names=["lr", "seed", "epoch"])
+    history = pd.DataFrame(random.uniform(0, 0.01, (len(index), 4)), index=index, columns=list(MEASURES)).reset_index()
+    history["val_accuracy"] += 0.5 + gain * (history["lr"] < 1) * (history["epoch"] > 2)
+    inside = pd.MultiIndex.from_product([range(SEEDS), range(EPOCHS + 1)], names=["seed", "epoch"])
+    diagnostics = pd.DataFrame(random.lognormal(size=(len(inside), 5)), index=inside, columns=list(STEP_MEASURES))
+    return history, diagnostics.assign(dead_layer=0.0).reset_index()
+
+
+@pytest.fixture
+def comparison() -> Comparison:
+    random = np.random.default_rng(0)
+    arms = {"baseline": make_arm(random, 0.1), "bn": make_arm(random, 0.3)}
+    histories, diagnostics = ({arm: tables[i] for arm, tables in arms.items()} for i in (0, 1))
+    axis = np.linspace(-1, 1, 5)
+    surface = pd.DataFrame([(x, y, (x + 1) / 2) for x in axis for y in axis], columns=["x1", "x2", "probability"])
+    return compare_arms(
+        Experiment(histories, diagnostics, lr=0.01, majority=0.5, train_rows=400, batch_size=32, parameters=15),
+        Rules({claim.name: 0.01 for claim in CLAIMS}, resamples=199),
+        curves={arm: summarize_epochs(history, 0.01) for arm, history in histories.items()},
+        surfaces=dict.fromkeys(ARMS, surface),
+        val=pd.DataFrame({"x1": [-0.5, 0.5], "x2": [0.0, 0.1], "label": [0, 1]}),
+    )
+
+
+def test_every_figure_is_drawn_at_its_size_with_a_finding(comparison: Comparison, tmp_path: Path) -> None:
+    pictures = draw_all(comparison, tmp_path)
+    assert [picture.path.stem for picture in pictures] == [
+        *("comparison", "pairs", "boundaries", "learning_rates", "covariate_shift", "landscape", "dead_layers")
+    ]
+    for picture in pictures:
+        with Image.open(picture.path) as image:
+            assert image.size == (960, 600)
+    titles = {picture.path.stem: picture.title for picture in pictures}
+    assert titles["comparison"].startswith("Batch normalization raises the final validation accuracy:\n+19.8 points")
+    assert titles["pairs"] == "Batch normalization ends higher in 8 of 8 pairs, lower in 0"
+    # Linear in log(rate): the gain falls from all to nothing between 0.1 and 1, so half is left at 10 ** -0.5.
+    assert titles["learning_rates"] == (
+        "Half of the best gain is left at learning rate 0.33 without, 0.32 with batch normalization"
+    )
+    assert "after it: 0% without, 0% with batch normalization" in titles["dead_layers"]
+
+
+def test_more_than_two_features_have_no_boundaries(comparison: Comparison, tmp_path: Path) -> None:
+    wide = replace(comparison, val=comparison.val.assign(x3=0.0)[["x1", "x2", "x3", "label"]])
+    assert "boundaries" not in [picture.path.stem for picture in draw_all(wide, tmp_path)]
+
+
+def test_a_sweep_of_one_rate_says_that_it_did_not_measure(comparison: Comparison, tmp_path: Path) -> None:
+    experiment = comparison.experiment
+    one_rate = {arm: history[history["lr"] == 0.01] for arm, history in experiment.histories.items()}
+    alone = compare_arms(
+        replace(experiment, histories=one_rate),
+        Rules({claim.name: 0.01 for claim in CLAIMS}, resamples=199),
+        curves=comparison.curves,
+        surfaces=comparison.surfaces,
+        val=comparison.val,
+    )
+    titles = {picture.path.stem: picture.title for picture in draw_all(alone, tmp_path)}
+    assert titles["learning_rates"] == "Tolerance of high learning rates: not measured"
+
+
+def test_arms_keep_their_colours(comparison: Comparison) -> None:
+    axes = Figure().subplots()
+    figures.draw_bands(axes, comparison.curves, "val_loss", "validation loss")
+    assert [line.get_color() for line in axes.lines] == [COLORS["baseline"], COLORS["bn"]]
+    panels = Figure().subplots(1, 2)
+    quartiles = {
+        arm: summarize_quartiles(table, ["loss_range", "input_shift"])
+        for arm, table in comparison.experiment.diagnostics.items()
+    }
+    figures.draw_log_bands(panels, quartiles, {"loss_range": "range", "input_shift": "shift"})
+    assert [line.get_color() for line in panels[1].lines] == [COLORS["baseline"], COLORS["bn"]]
+    assert panels[1].get_yscale() == "log"
+
+
+def test_pairs_have_the_colour_of_the_better_arm(comparison: Comparison) -> None:
+    axes = Figure().subplots()
+    pairs = pd.DataFrame({"difference": [0.2, -0.1, 0.0]})
+    figures.draw_pairs(axes, pairs, comparison.difference)
+    (dots,) = [collection for collection in axes.collections if len(collection.get_offsets()) == 3]
+    assert [tuple(offset) for offset in dots.get_offsets()] == [(1, -0.1), (2, 0.0), (3, 0.2)]
+    green, black = (0.0, 128 / 255, 0.0, 1.0), (0.0, 0.0, 0.0, 1.0)
+    assert tuple(dots.get_facecolors()[0]) == pytest.approx(black)
+    assert tuple(dots.get_facecolors()[2]) == pytest.approx(green)
+
+
+def test_quartiles_by_hand() -> None:
+    table = pd.DataFrame({"seed": range(5), "epoch": 1, "shift": [1.0, 2.0, 3.0, 1000.0, np.nan]})
+    row = summarize_quartiles(table, ["shift"]).iloc[0]
+    assert (row["epoch"], row["shift"]) == (1, 2.5)
+    assert (row["shift_ci_low"], row["shift_ci_high"]) == (1.75, 252.25)
+
+
+@pytest.fixture
+def report(comparison: Comparison, tmp_path: Path) -> Path:
+    path = tmp_path / "report.html"
+    params = {"lr": 0.01, "data.source": "<script>alert(1)</script>.csv"}
+    path.write_text(render_report(comparison, draw_all(comparison, tmp_path), params), encoding="utf-8")
+    return path
+
+
+def test_report_holds_every_claim_figure_and_param_in_one_file(report: Path, comparison: Comparison) -> None:
+    text = report.read_text()
+    for claim, judged in zip(CLAIMS, comparison.judgements, strict=True):
+        assert claim.wording in text
+        assert f">{judged.verdict}</td>" in text
+    assert text.count("data:image/png;base64,") == 7
+    assert not re.findall(r'(?:src|href)="(?!data:)', text)  # nothing to load
+    assert "<script" not in text  # the value of a param is text
+    assert "15 parameters cannot overfit 400 rows" in text
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+@pytest.mark.parametrize("width", [1200, 500])  # 500: the least that headless Chromium makes a window
+def test_report_fits_the_width_of_a_browser(report: Path, width: int, tmp_path: Path) -> None:
+    page = browse(report, width, tmp_path)
+    measured = re.search(r"<title>(\d+) of (\d+), (\d+) figures</title>", page)
+    content, window, shown = map(int, measured.groups())
+    assert content <= window
+    assert shown == 7
+
+
+def browse(report: Path, width: int, folder: Path) -> str:
+    """Return the page as the browser has it, its title replaced by what a script measured in it."""
+    measure = (
+        "<script>addEventListener('load', () => { const root = document.documentElement;"
+        " const shown = [...document.images].filter(image => image.naturalWidth === 960).length;"
+        " document.title = `${root.scrollWidth} of ${root.clientWidth}, ${shown} figures`; });</script></body>"
+    )
+    probe = folder / "probe.html"
+    probe.write_text(report.read_text().replace("</body>", measure))
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+    command = [CHROMIUM, *flags, f"--user-data-dir={folder / 'browser'}", f"--window-size={width},900", "--dump-dom"]
+    done = subprocess.run([*command, probe.as_uri()], capture_output=True, text=True, timeout=60, check=True)
+    return done.stdout
+
+
+def test_browser_check_sees_what_does_not_fit(tmp_path: Path, report: Path) -> None:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium is installed")
+    report.write_text(report.read_text().replace("<h1>", '<div style="width: 3000px">wide</div><h1>'))
+    page = browse(report, 1200, tmp_path)
+    content, window = map(int, re.search(r"<title>(\d+) of (\d+)", page).groups())
+    assert content > window
