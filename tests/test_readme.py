@@ -26,6 +26,25 @@ def test_answer_table_holds_the_numbers_of_metrics_json() -> None:
     assert bn["val_loss"] > baseline["val_loss"]  # "The mean validation loss is not better"
 
 
+def test_table_of_claims_holds_the_verdicts_of_metrics_json() -> None:
+    formats = {
+        "trains faster": ("faster_training", "+.1f"),
+        "ends more accurate": ("higher_accuracy", "+.3f"),
+        "is steadier": ("steadier", "+.4f"),
+        "reduces internal covariate shift": ("less_covariate_shift", "+.2f"),
+        "regularizes": ("regularizes", "+.2f"),
+        "allows higher learning rates": ("higher_learning_rates", "+.2f"),
+    }
+    assert {name for name, _ in formats.values()} == set(METRICS["claims"])
+    for words, (name, form) in formats.items():
+        claim = METRICS["claims"][name]
+        (row,) = re.findall(rf"^\| {words} \| (.*) \|$", README, re.M)
+        assert row.startswith(claim["verdict"]) or row.startswith(f"**{claim['verdict']}**")
+        if claim["estimate"] is not None:
+            low, estimate, high = (format(claim[key], form) for key in ("ci_low", "estimate", "ci_high"))
+            assert f"{estimate} [{low}, {high}]" in row
+
+
 def test_parameter_table_holds_every_key_and_no_other() -> None:
     table = README.split("## Parameters")[1]
     documented = {key for row in re.findall(r"^\| (`.*?) \|", table, re.M) for key in re.findall(r"`([a-z_.]+)`", row)}
