@@ -40,7 +40,7 @@ def main() -> None:
 
 def _compare(params: Params, run: StageRun) -> str:
     """Write and log the results; return what to print."""
-    from stages.evidence.summary import collect_metrics, flatten_numbers, format_report
+    from stages.evidence.summary import collect_details, collect_metrics, flatten_numbers, format_report
 
     comparison = _read_comparison(params)
     metrics = collect_metrics(comparison)
@@ -49,7 +49,9 @@ def _compare(params: Params, run: StageRun) -> str:
         run.set_tag(f"{arm}.run_id", run.find_arm_run(arm, RESULTS / arm / "history.parquet") or "not in this store")
     for name, claim in metrics["claims"].items():
         run.set_tag(f"claims.{name}", claim["verdict"])
-    run.log_summary(flatten_numbers(metrics))
+    for judged in comparison.judgements:
+        run.set_tag(f"claims.{judged.name}.without_born_dead", judged.verdict_alive)
+    run.log_summary(flatten_numbers(metrics) | collect_details(comparison.judgements))
     run.log_artifacts(*files)
     return "\n".join(
         [

@@ -14,6 +14,7 @@ Logs    an MLflow run for the arm with a child run per learning rate
 """
 
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,6 +72,7 @@ def _train(arm: str, params: Params, rates: Sequence[float], run: StageRun) -> N
     rows = pd.concat([pd.read_csv(TRAIN), pd.read_csv(VAL)])
     probability_surface(network, rows).to_csv(folder / "surface.csv", index=False, lineterminator="\n")
 
+    run.log_summary({"seconds_per_epoch": report.seconds / schedule.epochs})
     run.set_tag("history.md5", file_md5(folder / "history.parquet"))
     run.log_dataset(TRAIN, "training")
     run.log_dataset(VAL, "validation")
@@ -84,7 +86,7 @@ class EpochReport:
     def __init__(self, arm: str, run: StageRun, schedule: "Schedule", lr: float) -> None:
         from tqdm import tqdm
 
-        self.run, self.rates = run, schedule.learning_rates
+        self.run, self.rates, self.seconds = run, schedule.learning_rates, 0.0
         self.headline = self.rates.index(lr)
         networks = len(self.rates) * len(schedule.seeds)
         self.bar = tqdm(
@@ -98,6 +100,8 @@ class EpochReport:
         if epoch == 0:
             self.run.wait_until_open()
             self.run.prepare_to_log_network()
+            self.started = time.perf_counter()
+        self.seconds = time.perf_counter() - self.started
         means = {name: values.mean(axis=1) for name, values in measures.items()}  # (L,) each
         by_rate = {lr: {name: float(mean[i]) for name, mean in means.items()} for i, lr in enumerate(self.rates)}
         headline = by_rate[self.rates[self.headline]]

@@ -11,17 +11,16 @@ from scipy.stats import wasserstein_distance
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stages.training import diagnostics as diagnostics_module
 from stages.training.arm import ORDER, Schedule, Table, _generator, build_replicas, train_arm
 from stages.training.diagnostics import (
     DIAGNOSTICS,
     OF_A_STEP,
     Diagnostics,
     covariate_shift,
+    dead_layers,
     input_shift,
     landscape,
     measure_step,
-    observe,
 )
 from stages.training.network import Architecture, BatchNorm
 from stages.training.replicas import unstack
@@ -114,12 +113,14 @@ def gradients_alone(network: nn.Sequential, x: Tensor, y: Tensor) -> dict[str, T
 @torch.no_grad()
 def seen_alone(network: nn.Sequential, x: Tensor) -> tuple[list[np.ndarray], float]:
     """Return the inputs of each unit of each dense layer but the first, and whether a relu layer is dead."""
-    inputs, dead, network = [], 0.0, network.eval()
-    for layer in network:
+    inputs, dead, outputs, trained = [], 0.0, x, copy.deepcopy(network).train()
+    for layer in network.eval():
         if isinstance(layer, nn.Linear) and layer is not network[0]:
             inputs += list(x[:256].T.numpy())
         x = layer(x)
-        if isinstance(layer, nn.ReLU) and (x <= 0).all():
+    for layer in trained:
+        outputs = layer(outputs)
+        if isinstance(layer, nn.ReLU) and (outputs <= 0).all():
             dead = 1.0
     return inputs, dead
 
@@ -271,10 +272,10 @@ def test_very_negative_biases_make_a_dead_layer(tiny_tables: tuple[Table, Table]
         name = f"bn{layer}" if norm == "before" else f"linear{layer}"
         with torch.no_grad():
             network.get_parameter(f"{name}.bias")[replica] = -100
-    _, dead = observe(network, slice(0, 4), train.x)
-    assert dead.tolist() == [0, 1, 0, 1]
-    _, dead = observe(network, slice(2, 4), train.x)
-    assert dead.tolist() == [0, 1]
+    before = copy.deepcopy(network.state_dict())
+    assert dead_layers(network, slice(0, 4), train.x).tolist() == [0, 1, 0, 1]
+    assert dead_layers(network, slice(2, 4), train.x).tolist() == [0, 1]
+    torch.testing.assert_close(dict(network.state_dict()), dict(before), rtol=0, atol=0)
 
 
 def test_a_dead_layer_stays_dead_while_it_trains(
@@ -292,20 +293,18 @@ def test_a_dead_layer_stays_dead_while_it_trains(
     np.testing.assert_allclose(steps["input_shift"], 0)  # layer 1 gets no gradient either
 
 
-def test_one_row_keeps_a_layer_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_row_keeps_a_layer_alive() -> None:
     network = build_replicas(Architecture(1, [2]), Schedule([0.1], [0, 1], 0, 16)).double().eval()
     with torch.no_grad():
         network.linear1.weight[:], network.linear1.bias[:] = 1, -10
     x = torch.zeros(9, 1, dtype=torch.float64)
-    assert observe(network, slice(0, 2), x)[1].tolist() == [1, 1]
+    assert dead_layers(network, slice(0, 2), x).tolist() == [1, 1]
     x[7] = 11
-    monkeypatch.setattr(diagnostics_module, "ROWS_AT_ONCE", 4)
-    probe, dead = observe(network, slice(0, 2), x)
-    assert dead.tolist() == [0, 0]
-    assert probe.shape == (2, 2, 4)
+    assert dead_layers(network, slice(0, 2), x).tolist() == [0, 0]
     with torch.no_grad():
-        network.linear1.bias[1] = torch.nan
-    assert observe(network, slice(0, 2), torch.zeros_like(x))[1].tolist() == [1, 0]  # diverged is not dead
+        network.linear1.bias[0] = -12
+        network.linear1.weight[1, 0, 0] = torch.nan
+    assert dead_layers(network, slice(0, 2), x).tolist() == [1, 0]  # diverged is not dead
 
 
 @pytest.mark.parametrize("activation", ["tanh", "sigmoid"])
@@ -313,4 +312,18 @@ def test_other_activations_do_not_die(tiny_tables: tuple[Table, Table], activati
     network = build_replicas(Architecture(2, [3], activation), Schedule([0.1], [0, 1], 0, 16)).double().eval()
     with torch.no_grad():
         network.linear1.bias[:] = -100
-    assert observe(network, slice(0, 2), tiny_tables[0].x)[1].tolist() == [0, 0]
+    assert dead_layers(network, slice(0, 2), tiny_tables[0].x).tolist() == [0, 0]
+
+
+def test_batch_norm_before_the_activation_leaves_no_network_born_dead(tiny_tables: tuple[Table, Table]) -> None:
+    train, _ = tiny_tables
+    schedule = Schedule([0.1], range(200), 0, 16)
+    born_dead = {
+        norm: dead_layers(
+            build_replicas(Architecture(2, batch_norm=NORMS[norm]), schedule).double(), slice(None), train.x
+        )
+        for norm in ("baseline", "after", "before")
+    }
+    assert born_dead["baseline"].mean() > 0.02
+    assert born_dead["after"].mean() < born_dead["baseline"].mean()
+    assert born_dead["before"].mean() == 0

@@ -83,7 +83,11 @@ def test_final_accuracy_is_the_mean_of_the_last_ten_epochs() -> None:
     ],
 )
 def test_fluctuation(accuracies: list[float], change: float) -> None:
-    assert fluctuation(history({0.1: [accuracies]}), 0.1) == pytest.approx([change])
+    assert fluctuation(history({0.1: [accuracies]}, val_loss=1.0), 0.1) == pytest.approx([change])
+
+
+def test_a_diverged_network_is_not_steady() -> None:
+    assert np.isnan(fluctuation(history({0.1: [[0.5, 0.0, 0.0]]}, val_loss=NAN), 0.1)).all()
 
 
 def test_covariate_shift_is_averaged_over_the_epochs_that_a_pair_shares() -> None:

@@ -129,8 +129,8 @@ def test_store_holds_a_run_per_arm_with_all_it_promises(project: Path) -> None:
         assert compared.metrics.get(f"claims.{name}.estimate") == claim["estimate"]
 
 
-def test_logged_model_predicts_what_model_pt_predicts(project: Path) -> None:
-    mlflow.set_tracking_uri(f"sqlite:///{project / 'mlflow.db'}")
+def test_logged_model_predicts_what_model_pt_predicts(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project / 'mlflow.db'}")
     for arm in ("baseline", "bn"):
         logged = mlflow.pyfunc.load_model(f"runs:/{arm_runs(project)[f'train_{arm}'].info.run_id}/{arm}")
         rows = pd.read_csv(project / "data/val.csv").drop(columns="label").to_numpy(np.float32)

@@ -21,7 +21,14 @@ from stages.evidence.gallery import draw_all
 from stages.evidence.report import render_report
 
 EPOCHS, SEEDS, RATES = 12, 8, (0.01, 0.1, 1.0)
-STEP_MEASURES = ("covariate_shift", "input_shift", "loss_range", "gradient_change", "beta_smoothness")
+STEP_MEASURES = (
+    "covariate_shift",
+    "gradient_cosine",
+    "input_shift",
+    "loss_range",
+    "gradient_change",
+    "beta_smoothness",
+)
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
@@ -30,7 +37,7 @@ def make_arm(random: np.random.Generator, gain: float) -> tuple[pd.DataFrame, pd
     history = pd.DataFrame(random.uniform(0, 0.01, (len(index), 4)), index=index, columns=list(MEASURES)).reset_index()
     history["val_accuracy"] += 0.5 + gain * (history["lr"] < 1) * (history["epoch"] > 2)
     inside = pd.MultiIndex.from_product([range(SEEDS), range(EPOCHS + 1)], names=["seed", "epoch"])
-    diagnostics = pd.DataFrame(random.lognormal(size=(len(inside), 5)), index=inside, columns=list(STEP_MEASURES))
+    diagnostics = pd.DataFrame(random.lognormal(size=(len(inside), 6)), index=inside, columns=list(STEP_MEASURES))
     return history, diagnostics.assign(dead_layer=0.0).reset_index()
 
 
@@ -69,7 +76,8 @@ def test_every_figure_is_drawn_at_its_size_with_a_finding(comparison: Comparison
 
 
 def test_more_than_two_features_have_no_boundaries(comparison: Comparison, tmp_path: Path) -> None:
-    wide = replace(comparison, val=comparison.val.assign(x3=0.0)[["x1", "x2", "x3", "label"]])
+    nothing = pd.DataFrame(columns=["x1", "x2", "probability"])
+    wide = replace(comparison, surfaces=dict.fromkeys(ARMS, nothing))
     assert "boundaries" not in [picture.path.stem for picture in draw_all(wide, tmp_path)]
 
 
@@ -84,7 +92,28 @@ def test_a_sweep_of_one_rate_says_that_it_did_not_measure(comparison: Comparison
         val=comparison.val,
     )
     titles = {picture.path.stem: picture.title for picture in draw_all(alone, tmp_path)}
-    assert titles["learning_rates"] == "Tolerance of high learning rates: not measured"
+    assert titles["learning_rates"] == ("Tolerance of high learning rates not measured:\nlr_sweep has no rate above lr")
+
+
+def test_what_is_not_a_number_is_drawn_all_the_same(comparison: Comparison, tmp_path: Path) -> None:
+    lost = {
+        arm: table.assign(input_shift=np.nan, beta_smoothness=np.inf, loss_range=0.0)
+        for arm, table in comparison.experiment.diagnostics.items()
+    }
+    titles = [
+        picture.title
+        for picture in draw_all(
+            replace(comparison, experiment=replace(comparison.experiment, diagnostics=lost)), tmp_path
+        )
+    ]
+    assert "Roughness of the loss along the gradient: not measured" in titles
+
+
+def test_names_of_columns_are_not_mathematics(comparison: Comparison, tmp_path: Path) -> None:
+    named = {"x1": "cost_$", "x2": "gain_$_$"}
+    surfaces = {arm: surface.rename(columns=named) for arm, surface in comparison.surfaces.items()}
+    renamed = replace(comparison, surfaces=surfaces, val=comparison.val.rename(columns=named))
+    assert "boundaries" in [picture.path.stem for picture in draw_all(renamed, tmp_path)]
 
 
 def test_arms_keep_their_colours(comparison: Comparison) -> None:

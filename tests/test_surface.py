@@ -1,5 +1,6 @@
 import numpy as np
 import pandas as pd
+import pytest
 import torch
 from torch import nn
 
@@ -20,6 +21,15 @@ def test_surface_covers_the_rows_and_a_tenth_around() -> None:
     np.testing.assert_allclose(surface["probability"], expected, atol=1e-5)
 
 
-def test_there_is_no_plane_of_three_features() -> None:
-    rows = pd.DataFrame({"a": [0.0], "b": [0.0], "c": [0.0], "label": [0]})
-    assert len(probability_surface(nn.Sequential(nn.Linear(3, 1), nn.Sigmoid()), rows)) == 0
+@pytest.mark.parametrize(
+    "features",
+    [
+        {"a": [0.0, 1.0], "b": [0.0, 1.0], "c": [0.0, 1.0]},
+        {"a": [0.0, 1.0], "constant": [3.0, 3.0]},
+        {"a": [0.0, 1.0], "seconds": [1.7e9, 1.7e9 + 60]},  # float32 has no value in between
+        {"a": [0.0, 1.0], "probability": [0.0, 1.0]},
+    ],
+)
+def test_there_is_not_always_a_plane(features: dict[str, list[float]]) -> None:
+    network = nn.Sequential(nn.Linear(len(features), 1), nn.Sigmoid())
+    assert len(probability_surface(network, pd.DataFrame(features | {"label": [0, 1]}))) == 0

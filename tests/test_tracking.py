@@ -46,7 +46,8 @@ def runs(store: MlflowClient, experiment: str = "batch-normalization") -> dict[s
 
 
 def environment() -> dict[str, str]:
-    return os.environ | {"PYTHONPATH": str(ROOT)}
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    return variables | {"PYTHONPATH": str(ROOT)}
 
 
 def log_epochs(run: StageRun, count: int) -> None:

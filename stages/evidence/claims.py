@@ -30,6 +30,7 @@ from stages.evidence.paired import (
 
 SUPPORTED, REFUTED, INCONCLUSIVE = "supported", "refuted", "inconclusive"
 NO_PRACTICAL_DIFFERENCE, NOT_MEASURED = "no practical difference", "not measured"
+FEWEST_PAIRS = 8  # with fewer, the least p of a sign-flip test does not survive Holm's correction for six at 0.05
 ROWS_PER_PARAMETER = 10  # a network with fewer parameters than rows / 10 cannot overfit: there is nothing to regularize
 
 
@@ -147,7 +148,7 @@ def decide(claim: Claim, difference: PairedDifference, inner: tuple[float, float
     excludes_zero = np.sign(difference.ci_low) == sign == np.sign(difference.ci_high) != 0
     if excludes_zero and abs(difference.estimate) >= smallest and p_holm < rules.alpha:
         return SUPPORTED if sign == claim.better else REFUTED
-    if -smallest < inner[0] and inner[1] < smallest:
+    if difference.n >= FEWEST_PAIRS and -smallest < inner[0] and inner[1] < smallest:
         return NO_PRACTICAL_DIFFERENCE
     return INCONCLUSIVE
 
@@ -201,8 +202,8 @@ def _judgement(claim: Claim, effect: Effect, p_holm: float, rules: Rules) -> Jud
 
 def _faster_training(experiment: Experiment, claim: Claim, rules: Rules) -> Effect:
     histories, lr = experiment.histories, experiment.lr
-    if histories["bn"]["epoch"].max() + 1 < endpoints.EPOCHS_RUNNING:
-        raise NotMeasuredError("too few epochs to stay at a target")
+    if histories["bn"]["epoch"].max() <= max(endpoints.EPOCHS_RUNNING, rules.smallest_effect[claim.name]):
+        raise NotMeasuredError("too few epochs for a difference that matters")
     target = endpoints.shared_target(histories["baseline"], histories["bn"], lr, experiment.majority)
     gain = (target - experiment.majority) / endpoints.SHARE_OF_BEST_GAIN
     if gain < rules.smallest_effect["higher_accuracy"]:  # a target within the noise would time the noise
@@ -217,12 +218,18 @@ def _higher_accuracy(experiment: Experiment, claim: Claim, rules: Rules) -> Effe
 
 
 def _steadier(experiment: Experiment, claim: Claim, rules: Rules) -> Effect:
-    return _paired_effect(*_both(endpoints.fluctuation, experiment), claim, rules)
+    changes = _both(endpoints.fluctuation, experiment)
+    still = (f"{(change == 0).mean():.0%}" for change in changes)
+    spread = (f"{accuracy.std(ddof=1):.3f}" for accuracy in _both(endpoints.final_accuracy, experiment))
+    note = "accuracy never moves in {} of seeds without, {} with batch norm; sd over seeds {} and {}"
+    return _paired_effect(*changes, claim, rules, note.format(*still, *spread))
 
 
 def _less_covariate_shift(experiment: Experiment, claim: Claim, rules: Rules) -> Effect:
-    shifts = endpoints.log_covariate_shift(experiment.diagnostics["baseline"], experiment.diagnostics["bn"])
-    return _paired_effect(*shifts, claim, rules)
+    diagnostics = [experiment.diagnostics[arm] for arm in ("baseline", "bn")]
+    cosines = (f"{table['gradient_cosine'].mean():.4f}" for table in diagnostics)
+    note = "mean gradient cosine {} without, {} with batch norm".format(*cosines)
+    return _paired_effect(*endpoints.log_covariate_shift(*diagnostics), claim, rules, note)
 
 
 def _regularizes(experiment: Experiment, claim: Claim, rules: Rules) -> Effect:
@@ -282,7 +289,7 @@ def _paired_effect(baseline: np.ndarray, bn: np.ndarray, claim: Claim, rules: Ru
     """Compare the arms seed by seed, (S,) each; a pair with a value that is not finite is left out, and counted."""
     kept = np.isfinite(baseline) & np.isfinite(bn)
     if not kept.all():
-        note = f"{(~kept).sum()} of {len(kept)} pairs left out: no finite value"
+        note = "; ".join([f"{(~kept).sum()} of {len(kept)} pairs left out: no finite value", *([note] if note else [])])
     _require_pairs(int(kept.sum()))
     pair = baseline[kept], bn[kept]
     differences = pair[1] - pair[0]

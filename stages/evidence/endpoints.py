@@ -46,9 +46,14 @@ def final_accuracy(history: pd.DataFrame, lr: float) -> np.ndarray:
 
 
 def fluctuation(history: pd.DataFrame, lr: float) -> np.ndarray:
-    """steadier: return the mean absolute change of val_accuracy from epoch to epoch over the last half, (S,)."""
-    accuracy = by_epoch_and_seed(history, lr, ACCURACY)  # (E, S)
-    return np.abs(np.diff(accuracy[(len(accuracy) - 1) // 2 :], axis=0)).mean(axis=0)
+    """steadier: return the mean absolute change of val_accuracy from epoch to epoch over the last half, (S,).
+
+    NaN where the loss is not finite there: a network that has diverged is not steady.
+    """
+    accuracy, loss = (by_epoch_and_seed(history, lr, name) for name in (ACCURACY, "val_loss"))  # (E, S) each
+    last_half = slice((len(accuracy) - 1) // 2, None)
+    change = np.abs(np.diff(accuracy[last_half], axis=0)).mean(axis=0)
+    return np.where(np.isfinite(loss[last_half]).all(axis=0), change, np.nan)
 
 
 def log_covariate_shift(baseline: pd.DataFrame, bn: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

@@ -49,7 +49,9 @@ def draw_log_bands(panels: "Sequence[Axes]", curves: Tables, labels: Mapping[str
     """Draw several measures over epochs, one a panel, on a logarithmic axis: `labels` maps measure to label."""
     for axes, (name, label) in zip(panels, labels.items(), strict=True):
         draw_bands(axes, curves, name, "")
-        axes.set_yscale("log", nonpositive="mask")
+        values = pd.concat([table[name] for table in curves.values()])
+        if ((values > 0) & (values < float("inf"))).any():
+            axes.set_yscale("log", nonpositive="mask")
         axes.set_title(label, fontsize=10)
     panels[0].legend(loc="best", edgecolor="none", fontsize=8)
 
@@ -86,12 +88,13 @@ def draw_boundaries(panels: "Sequence[Axes]", surfaces: Tables, rows: pd.DataFra
     `surfaces`: two feature columns and `probability`, on a grid; `rows`: the same features and `label`.
     """
     x, y = rows.columns[:2]
+    probability = next(iter(surfaces.values())).columns[2]
     for axes, (arm, surface) in zip(panels, surfaces.items(), strict=True):
-        grid = surface.pivot(index=y, columns=x, values="probability")
+        grid = surface.pivot(index=y, columns=x, values=probability)
         axes.pcolormesh(grid.columns, grid.index, grid, cmap="RdBu_r", vmin=0, vmax=1, alpha=0.5, linewidth=0)
         if grid.to_numpy().min() < 0.5 < grid.to_numpy().max():
             axes.contour(grid.columns, grid.index, grid, levels=[0.5], colors=COLORS[arm], linewidths=2)
         axes.scatter(rows[x], rows[y], c=rows["label"].map(CLASS_COLORS), s=16, edgecolors="black", linewidths=0.4)
-        axes.set_xlabel(x)
-        axes.set_ylabel(y)
+        axes.set_xlabel(x, parse_math=False)
+        axes.set_ylabel(y, parse_math=False)
         axes.set_title(LABELS[arm], fontsize=10, color=COLORS[arm])

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import exp
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +33,7 @@ def draw_all(comparison: Comparison, folder: Path) -> list[Picture]:
     """Write comparison.png into `folder` and the rest into its figures/; return them in the order to show them in."""
     figures_folder = folder / "figures"
     figures_folder.mkdir(parents=True, exist_ok=True)
-    planar = comparison.val.shape[1] == 3  # two features and the label
+    planar = all(len(surface) > 0 for surface in comparison.surfaces.values())
     others = (_pairs, *([_boundaries] if planar else []), _learning_rates, _shift, _landscape, _dead)
     return [_comparison(comparison, folder), *(draw(comparison, figures_folder) for draw in others)]
 
@@ -99,10 +98,12 @@ def _learning_rates(comparison: Comparison, folder: Path) -> Picture:
         rates[arm] = pd.DataFrame({"lr": lr, "accuracy": mean, "ci_low": low, "ci_high": high})
         if measured:
             marks[arm] = float(10 ** endpoints.log_half_gain_rate(mean - experiment.majority, lr))
-    title = "Tolerance of high learning rates: not measured"
+    title = f"Tolerance of high learning rates not measured:\n{comparison.judgement('higher_learning_rates').note}"
     if measured:
-        in_words = ARMS_IN_WORDS.format(*(f"{mark:.2g}" for mark in marks.values()))
-        title = f"Half of the best gain is left at learning rate {in_words}"
+        top = max(experiment.histories["bn"]["lr"])
+        words = (f"{mark:.2g}" if mark < top else f"above {top:.2g}" for mark in marks.values())
+        title = f"Half of the best gain is left at learning rate {ARMS_IN_WORDS.format(*words)}"
+        marks = {arm: mark for arm, mark in marks.items() if mark < top}
     figures.save_figure(
         folder / "learning_rates.png",
         lambda axes: figures.draw_learning_rates(axes, rates, marks, experiment.majority),
@@ -120,7 +121,8 @@ def _shift(comparison: Comparison, folder: Path) -> Picture:
     judged = comparison.judgement("less_covariate_shift")
     title = "Internal covariate shift: not measured"
     if judged.n:
-        ratio, low, high = (exp(value) for value in (judged.estimate, judged.ci_low, judged.ci_high))
+        with np.errstate(over="ignore"):
+            ratio, low, high = np.exp([judged.estimate, judged.ci_low, judged.ci_high])
         title = (
             f"Internal covariate shift with batch normalization is {ratio:.2g} times that without\n"
             f"(gradient view; {100 * comparison.confidence:g}% interval {low:.2g} to {high:.2g})"
@@ -138,10 +140,14 @@ def _shift(comparison: Comparison, folder: Path) -> Picture:
 
 
 def _landscape(comparison: Comparison, folder: Path) -> Picture:
-    medians = [table["beta_smoothness"].median() for table in comparison.experiment.diagnostics.values()]
-    title = "Effective smoothness along the gradient (lower is smoother):\n" + ARMS_IN_WORDS.format(
-        *(f"{value:.2g}" for value in medians)
-    )
+    tables = comparison.experiment.diagnostics.values()
+    without, with_bn = (table.groupby("seed")["beta_smoothness"].median().median() for table in tables)
+    title = "Roughness of the loss along the gradient: not measured"
+    if np.isfinite([without, with_bn]).all() and without > 0:
+        title = (
+            f"Along the gradient the loss is {with_bn / without:.2g} times as rough with batch normalization as without"
+            "\n(change of the gradient per distance, median network)"
+        )
     labels = {
         "loss_range": "range of the loss, nats",
         "gradient_change": "change of the gradient",
@@ -149,7 +155,7 @@ def _landscape(comparison: Comparison, folder: Path) -> Picture:
     }
     _save_diagnostics(comparison, folder / "landscape.png", title, labels)
     reading = (
-        "How much loss and gradient change along the gradient, over half a step to four (Santurkar 2018, sec. 3.2)."
+        "How much loss and gradient change at 1/2 to 4 learning rates along the gradient (Santurkar 2018, sec. 3.2)."
         " This is the modern account of batch normalization; it is shown as an explanation, and no verdict rests on it."
     )
     return Picture(folder / "landscape.png", title, reading)

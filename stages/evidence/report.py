@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stages.evidence.claims import CLAIMS, INCONCLUSIVE, NOT_MEASURED, REFUTED, SUPPORTED, Judgement
+from stages.evidence.claims import CLAIMS, INCONCLUSIVE, NO_PRACTICAL_DIFFERENCE, REFUTED, SUPPORTED, Judgement
 from stages.evidence.comparison import Comparison
 from stages.evidence.gallery import Picture
-from stages.evidence.summary import format_p
+from stages.evidence.summary import describe_power, format_p
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
-MARKS = {SUPPORTED: "supported", REFUTED: "refuted", INCONCLUSIVE: "open", NOT_MEASURED: "open"}
+MARKS = {SUPPORTED: "supported", REFUTED: "refuted", NO_PRACTICAL_DIFFERENCE: "none"}  # else open
 
 # What to run for another verdict than by default, and what it gave.
 COMMANDS = {
@@ -56,8 +56,14 @@ def _row(claim: Any, judged: Judgement) -> dict[str, Any]:
     """Return what the table of verdicts says of one claim."""
     row = {"wording": claim.wording, "verdict": judged.verdict, "mark": MARKS.get(judged.verdict, "open")}
     if judged.n == 0:
-        return row | {"estimate": "", "interval": "", "p": "", "better": "", "note": judged.note}
-    better = "" if math.isnan(judged.probability_better) else f"{judged.probability_better:.0%} of pairs"
+        return row | {"estimate": "", "interval": "", "p": "", "better": "", "note": "; ".join(_notes(judged))}
+    better = (
+        ""
+        if math.isnan(judged.probability_better)
+        else (
+            f"{judged.probability_better:.0%} of pairs, {judged.probability_low:.0%} to {judged.probability_high:.0%}"
+        )
+    )
     return row | {
         "estimate": f"{judged.estimate:+.3g} {claim.unit}",
         "interval": f"{judged.ci_low:+.3g} to {judged.ci_high:+.3g}",
@@ -70,7 +76,7 @@ def _row(claim: Any, judged: Judgement) -> dict[str, Any]:
 def _notes(judged: Judgement) -> list[str]:
     notes = [judged.note] if judged.note else []
     if judged.verdict == INCONCLUSIVE:
-        notes.append(f"{judged.n} pairs detect {judged.minimum_detectable:.3g} with 80% power")
+        notes.append(describe_power(judged))
     if judged.verdict_alive != judged.verdict:
         notes.append(f"{judged.verdict_alive} without the seeds born dead")
     return notes

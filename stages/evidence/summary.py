@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from stages.evidence.claims import CLAIMS, INCONCLUSIVE, Judgement
+from stages.evidence.claims import CLAIMS, FEWEST_PAIRS, INCONCLUSIVE, Judgement
 from stages.evidence.comparison import Comparison
 
 
@@ -39,11 +39,25 @@ def flatten_numbers(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, f
     return flat
 
 
+def collect_details(judgements: Sequence[Judgement]) -> dict[str, float]:
+    """Return what claims.csv has beyond metrics.json of the claims that were measured, under dotted keys."""
+    names = ("probability_better", "probability_low", "probability_high", "minimum_detectable", "estimate_alive")
+    details = {f"claims.{one.name}.{name}": getattr(one, name) for one in judgements for name in names}
+    return {key: value for key, value in details.items() if math.isfinite(value)}
+
+
 def tabulate_claims(judgements: Sequence[Judgement]) -> pd.DataFrame:
     """Return one row per claim: its wording and unit, and all that was found."""
     pairs = zip(CLAIMS, judgements, strict=True)
     rows = [{"wording": claim.wording, "unit": claim.unit} | asdict(judged) for claim, judged in pairs]
     return pd.DataFrame(rows).set_index("name").reset_index()
+
+
+def describe_power(judged: Judgement) -> str:
+    """Say what an inconclusive comparison could have found."""
+    if judged.n < FEWEST_PAIRS:
+        return f"{judged.n} pairs are too few for any verdict"
+    return f"{judged.n} pairs detect a difference of {judged.minimum_detectable:.3g} with 80% power, uncorrected"
 
 
 def format_p(p_value: float) -> str:
@@ -73,18 +87,18 @@ def format_report(comparison: Comparison) -> str:
 def format_verdicts(judgements: Sequence[Judgement], confidence: float) -> list[str]:
     """Return the table of verdicts, at most 100 columns wide, and under it what qualifies them."""
     head = f"{'claim, unit of bn - baseline':30} {'verdict':23} {'estimate':>9}"
-    lines = [f"{head} {f'{100 * confidence:g}% interval':>20} {'p (Holm)':>8}"]
+    lines = [f"{head} {f'{100 * confidence:g}% interval':>20} {'p (Holm)':>8} {'wins':>5}"]
     for claim, judged in zip(CLAIMS, judgements, strict=True):
         line = f"{f'{claim.name}, {claim.unit}':30} {judged.verdict:23}"
         if judged.n == 0:
             lines.append(f"{line} {judged.note}")
             continue
         interval = f"[{judged.ci_low:+.3g}, {judged.ci_high:+.3g}]"
-        lines.append(f"{line} {judged.estimate:+9.3g} {interval:>20} {judged.p_holm:8.2g}")
+        wins = "" if math.isnan(judged.probability_better) else f"{judged.probability_better:.0%}"
+        lines.append(f"{line} {judged.estimate:+9.3g} {interval:>20} {judged.p_holm:8.2g} {wins:>5}".rstrip())
     for judged in judgements:
         if judged.verdict == INCONCLUSIVE:
-            detectable = f"{judged.minimum_detectable:.3g}"
-            lines.append(f"  {judged.name}: {judged.n} pairs detect a difference of {detectable} with 80% power")
+            lines.append(f"  {judged.name}: {describe_power(judged)}")
         if judged.verdict_alive != judged.verdict:
             lines.append(f"  {judged.name}: {judged.verdict_alive} without the seeds born dead")
     return lines

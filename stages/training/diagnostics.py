@@ -27,7 +27,8 @@ from stages.training.replicas import StackedLinear
 OF_A_STEP = ("covariate_shift", "gradient_cosine", "loss_range", "gradient_change", "beta_smoothness")
 DIAGNOSTICS = (*OF_A_STEP, "input_shift", "dead_layer")
 STEPS = (0.5, 1.0, 2.0, 3.0, 4.0)  # along the gradient, in learning rates (Santurkar et al. 2018, sec. 3.2)
-ROWS_AT_ONCE = 256  # bounds the memory, whatever the size of the table; the first so many are the probe set
+PROBE_ROWS = 256  # the first training rows: the probe set for the inputs of layers
+DEAD_ROWS = 4096  # the first training rows: a layer dead on these counts as dead; bounds the memory
 
 
 class Diagnostics:
@@ -53,9 +54,9 @@ class Diagnostics:
         self.step = measure_step(network, before, after, gradient, x, y, self.lr)
 
     def after_epoch(self, network: nn.Sequential) -> None:
-        """Close an epoch (the first call: epoch 0) with what is measured in eval mode on the training rows."""
-        network.eval()
-        inputs, dead = observe(network, self.replicas, self.x)
+        """Close an epoch (the first call: epoch 0) with what is measured on the training rows."""
+        inputs = layer_inputs(network, self.replicas, self.x[:PROBE_ROWS])
+        dead = dead_layers(network, self.replicas, self.x[:DEAD_ROWS])
         undefined = np.full(len(self.seeds), np.nan)
         shift = undefined if self.inputs is None else input_shift(self.inputs, inputs)
         measured = dict.fromkeys(OF_A_STEP, undefined) | self.step
@@ -167,28 +168,36 @@ def landscape(losses: Tensor, changes: Tensor, distances: Tensor) -> dict[str, T
 
 
 @torch.no_grad()
-def observe(network: nn.Sequential, replicas: slice, x: Tensor) -> tuple[Tensor, np.ndarray]:
-    """Return what `replicas` do with the rows x (N, F), in the mode that `network` is in.
+def layer_inputs(network: nn.Sequential, replicas: slice, x: Tensor) -> Tensor:
+    """Return what all dense layers but the first get in eval mode, for rows x (N, F): (S, F, N), sorted along N."""
+    network.eval()
+    passed = _layer_by_layer(network, replicas, x)
+    inputs = [inputs for layer, inputs, _ in passed if isinstance(layer, StackedLinear)]
+    return torch.from_numpy(np.sort(torch.cat(inputs[1:], dim=1).numpy()))  # several times torch.sort's speed
 
-    First the inputs to all dense layers but the first, on the probe set: (S, F, N), sorted along N. Then 1. where some
-    layer is dead: no unit of it puts out more than 0 on any row, after relu; else 0. (S,). Others than relu never are.
+
+@torch.no_grad()
+def dead_layers(network: nn.Sequential, replicas: slice, x: Tensor) -> np.ndarray:
+    """Return 1. where some layer is dead: no unit of it puts out more than 0 on any of the rows x, after relu; else 0.
+
+    (N, F) -> (S,). In training mode, all rows being one batch: with batch norm's running statistics, which know nothing
+    of the data before training, it would be another network than the one that trains. Others than relu never die.
     """
-    probe, peaks = None, []
-    for rows in x.split(ROWS_AT_ONCE):
-        passed = list(_layer_by_layer(network, replicas, rows))
-        if probe is None:
-            inputs = [inputs for layer, inputs, _ in passed if isinstance(layer, StackedLinear)]
-            probe = torch.from_numpy(np.sort(torch.cat(inputs[1:], dim=1).numpy()))  # several times torch.sort's speed
-        peaks.append([output.amax(dim=(1, 2)).numpy() for layer, _, output in passed if isinstance(layer, nn.ReLU)])
-    dead = np.max(peaks, axis=0) <= 0  # (layers, S); NaN is not dead: a diverged network is another matter
-    return probe, dead.any(axis=0) * np.ones(len(probe))
+    network.train()
+    passed = _layer_by_layer(network, replicas, x)
+    peaks = [output.amax(dim=(1, 2)).numpy() for layer, _, output in passed if isinstance(layer, nn.ReLU)]
+    network.eval()
+    seeds = len(next(network.parameters())[replicas])
+    if not peaks:
+        return np.zeros(seeds)
+    return (np.stack(peaks) <= 0).any(axis=0).astype(float)  # NaN is not dead: a diverged network is another matter
 
 
 def _layer_by_layer(network: nn.Sequential, replicas: slice, x: Tensor) -> Iterator[tuple[nn.Module, Tensor, Tensor]]:
     """Yield each layer with its input and its output (S, F, N), for rows x (N, F)."""
     x = x.T.expand(len(next(network.parameters())[replicas]), -1, -1)
     for layer in network:
-        state = {name: value[replicas] for name, value in layer.state_dict().items()}
+        state = {name: value[replicas].clone() for name, value in layer.state_dict().items()}  # batch norm writes on it
         output = functional_call(layer, state, (x,))
         yield layer, x, output
         x = output
