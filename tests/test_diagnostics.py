@@ -81,7 +81,7 @@ def step_alone(before: nn.Sequential, after: nn.Sequential, x: Tensor, y: Tensor
             shifts.append(((here - there).norm() / here.norm()).item())
             cosines.append(F.cosine_similarity(here, there, dim=0).item())
     losses, changes, smoothness = [], [], []
-    for step in (0.5, 1, 2, 3, 4):
+    for step in (0.5, 1, 2, 4):
         there = copy.deepcopy(before)
         with torch.no_grad():
             for name, parameter in there.named_parameters():
@@ -116,7 +116,7 @@ def seen_alone(network: nn.Sequential, x: Tensor) -> tuple[list[np.ndarray], flo
     inputs, dead, outputs, trained = [], 0.0, x, copy.deepcopy(network).train()
     for layer in network.eval():
         if isinstance(layer, nn.Linear) and layer is not network[0]:
-            inputs += list(x[:256].T.numpy())
+            inputs += list(x[:128].T.numpy())
         x = layer(x)
     for layer in trained:
         outputs = layer(outputs)

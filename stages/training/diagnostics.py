@@ -26,8 +26,8 @@ from stages.training.replicas import StackedLinear
 
 OF_A_STEP = ("covariate_shift", "gradient_cosine", "loss_range", "gradient_change", "beta_smoothness")
 DIAGNOSTICS = (*OF_A_STEP, "input_shift", "dead_layer")
-STEPS = (0.5, 1.0, 2.0, 3.0, 4.0)  # along the gradient, in learning rates (Santurkar et al. 2018, sec. 3.2)
-PROBE_ROWS = 256  # the first training rows: the probe set for the inputs of layers
+STEPS = (0.5, 1.0, 2.0, 4.0)  # along the gradient, in learning rates (Santurkar et al. 2018, sec. 3.2)
+PROBE_ROWS = 128  # the first training rows: the probe set for the inputs of layers
 DEAD_ROWS = 4096  # the first training rows: a layer dead on these counts as dead; bounds the memory
 
 
@@ -197,10 +197,15 @@ def _layer_by_layer(network: nn.Sequential, replicas: slice, x: Tensor) -> Itera
     """Yield each layer with its input and its output (S, F, N), for rows x (N, F)."""
     x = x.T.expand(len(next(network.parameters())[replicas]), -1, -1)
     for layer in network:
-        state = {name: value[replicas].clone() for name, value in layer.state_dict().items()}  # batch norm writes on it
-        output = functional_call(layer, state, (x,))
+        output = functional_call(layer, _slice_state(layer, replicas), (x,)) if list(layer.parameters()) else layer(x)
         yield layer, x, output
         x = output
+
+
+def _slice_state(layer: nn.Module, replicas: slice) -> dict[str, Tensor]:
+    """Return parameters and buffers of some replicas; the buffers are copies, for batch norm writes on them."""
+    state = {name: parameter[replicas] for name, parameter in layer.named_parameters()}
+    return state | {name: buffer[replicas].clone() for name, buffer in layer.named_buffers()}
 
 
 def input_shift(before: Tensor, after: Tensor) -> np.ndarray:
