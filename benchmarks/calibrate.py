@@ -195,7 +195,7 @@ def default_tables() -> tuple[Table, Table]:
     data = load_params(ROOT / "params.yaml").data
     rows = load_source(data.source, samples=data.samples, noise=data.noise, seed=data.seed)
     return tuple(
-        Table(torch.from_numpy(part.x).float(), torch.from_numpy(part.y).float())
+        Table(torch.from_numpy(part.x).float(), torch.from_numpy(part.y))
         for part in split_rows(rows, split=data.split, val_fraction=data.val_fraction, seed=data.seed)
     )
 
@@ -203,7 +203,7 @@ def default_tables() -> tuple[Table, Table]:
 def _judge(arms: Mapping[str, Tables], lr: float) -> tuple[Judgement, ...]:
     """Judge all claims; a network so large that also `regularizes` is measured."""
     train, val = default_tables()
-    share = float(val.y.mean())
+    share = float(val.y.double().mean())
     experiment = Experiment(
         histories={arm: history for arm, (history, _) in arms.items()},
         diagnostics={arm: diagnostics for arm, (_, diagnostics) in arms.items()},

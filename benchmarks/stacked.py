@@ -71,7 +71,7 @@ def _loop_over_one_network(train: Table, val: Table, architecture: Architecture)
         network.train()
         for x, y in loader:
             optimizer.zero_grad()
-            F.binary_cross_entropy_with_logits(network(x).squeeze(1), y).backward()
+            F.binary_cross_entropy_with_logits(network(x).squeeze(1), y.float()).backward()
             optimizer.step()
         evaluate(stack([network]), train, val)
 

@@ -4,8 +4,8 @@ Reads   results/{baseline,bn}/
             history.parquet       lr, seed, epoch, losses (nats), accuracies (in [0, 1])
             curves.csv            at `lr`, per epoch: means and 95% intervals over seeds
             diagnostics.parquet   at `lr`, per (seed, epoch): what was measured inside the networks
-            surface.csv           two features, and P(class 1) of the median network
-        data/train.csv, data/val.csv
+            surface.csv           two features, and what the median network says
+        data/train.csv, data/val.csv, data/classes.json
 Writes  results/
             metrics.json          per arm the means over seeds at `lr` after the last epoch, the paired difference in
                                   val_accuracy with interval and p value, the verdict on each claim; null: no number
@@ -71,6 +71,7 @@ def _read_comparison(params: Params) -> "Comparison":
     from stages.evidence.comparison import compare_arms
 
     train, val = pd.read_csv("data/train.csv"), pd.read_csv("data/val.csv")
+    classes = json.loads(Path("data/classes.json").read_text(encoding="utf-8"))
     experiment = Experiment(
         histories={arm: pd.read_parquet(RESULTS / arm / "history.parquet") for arm in ARMS},
         diagnostics={arm: pd.read_parquet(RESULTS / arm / "diagnostics.parquet") for arm in ARMS},
@@ -78,14 +79,14 @@ def _read_comparison(params: Params) -> "Comparison":
         majority=float(val["label"].value_counts(normalize=True).max()),
         train_rows=len(train),
         batch_size=params.batch_size,
-        parameters=count_parameters(train.shape[1] - 1, params.model.hidden),
+        parameters=count_parameters(train.shape[1] - 1, params.model.hidden, len(classes)),
     )
     evidence = params.evidence
     rules = Rules(evidence.smallest_effect.model_dump(), evidence.alpha, evidence.resamples)
     curves, surfaces = (
         {arm: pd.read_csv(RESULTS / arm / f"{name}.csv") for arm in ARMS} for name in ("curves", "surface")
     )
-    return compare_arms(experiment, rules, curves=curves, surfaces=surfaces, val=val)
+    return compare_arms(experiment, rules, curves=curves, surfaces=surfaces, val=val, classes=classes)
 
 
 def _write_results(comparison: "Comparison", metrics: dict[str, Any], params: Params) -> list[Path]:

@@ -19,7 +19,7 @@ from stages import InputError
 
 NOISY_SOURCES = {"circles", "moons", "spirals"}
 GENERATED_SOURCES = NOISY_SOURCES | {"tutorial_rings"}
-REAL_SOURCES = {"breast_cancer"}
+REAL_SOURCES = {"breast_cancer", "digits", "wine"}
 
 LearningRate = Annotated[float, Field(ge=1e-10, le=1e10)]  # beyond, a step in float32 is nothing or infinite
 

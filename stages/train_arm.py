@@ -8,7 +8,8 @@ Writes  in results/<arm>/
                           at `lr`: seed, epoch, covariate_shift, gradient_cosine, input_shift, loss_range (nats),
                           gradient_change, beta_smoothness, dead_layer (0 or 1); see stages/training/diagnostics.py
         curves.csv        at `lr`: epoch, and of each measure the mean over seeds and its 95% interval
-        surface.csv       where there are two features: both on a grid, and P(class 1) of model.pt there; else no rows
+        surface.csv       where there are two features: both on a grid, and P(class 1) of model.pt there (the most
+                          probable class, where there are more than two); else no rows
         model.pt          the network at `lr` of the seed with the median final val_accuracy
 Logs    an MLflow run for the arm with a child run per learning rate
 """
@@ -49,11 +50,11 @@ def _train(arm: str, params: Params, rates: Sequence[float], run: StageRun) -> N
     from stages.training.diagnostics import Diagnostics
     from stages.training.network import load_network, save_network
     from stages.training.replicas import unstack
-    from stages.training.surface import probability_surface
+    from stages.training.surface import draw_surface
 
     torch.set_num_threads(1)  # the networks are small, and the bytes must not depend on the machine's cores
     train, val = Table.read(TRAIN), Table.read(VAL)
-    architecture = _architecture(arm, params, features=train.x.shape[1])
+    architecture = _architecture(arm, params, features=train.x.shape[1], classes=train.classes)
     schedule = _schedule(params, rates)
     _note_dropped_example(len(train.y), schedule.batch_size)
     diagnostics = Diagnostics(train.x, schedule.seeds, params.lr, schedule.replicas(params.lr))
@@ -70,7 +71,7 @@ def _train(arm: str, params: Params, rates: Sequence[float], run: StageRun) -> N
     save_network(network, architecture, folder / "model.pt")
     network = load_network(folder / "model.pt")
     rows = pd.concat([pd.read_csv(TRAIN), pd.read_csv(VAL)])
-    probability_surface(network, rows).to_csv(folder / "surface.csv", index=False, lineterminator="\n")
+    draw_surface(network, rows).to_csv(folder / "surface.csv", index=False, lineterminator="\n")
 
     run.log_summary({"seconds_per_epoch": report.seconds / schedule.epochs})
     run.set_tag("history.md5", file_md5(folder / "history.parquet"))
@@ -120,14 +121,14 @@ class EpochReport:
         self.bar.close()
 
 
-def _architecture(arm: str, params: Params, features: int) -> "Architecture":
+def _architecture(arm: str, params: Params, *, features: int, classes: int) -> "Architecture":
     from stages.training.network import Architecture, BatchNorm
 
     norm = None
     if arm == "bn":
         norm = BatchNorm(placement=params.bn.placement, momentum=params.bn.momentum, eps=params.bn.eps)
     model = params.model
-    return Architecture(features, model.hidden, model.activation, model.init, batch_norm=norm)
+    return Architecture(features, model.hidden, model.activation, model.init, norm, classes)
 
 
 def _schedule(params: Params, rates: Sequence[float]) -> "Schedule":

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stages import MEASURES
@@ -50,10 +50,16 @@ def train_alone(
             if len(index) == 1:
                 continue
             optimizer.zero_grad()
-            F.binary_cross_entropy_with_logits(network(train.x[index]).squeeze(1), train.y[index]).backward()
+            loss_alone(network(train.x[index]), train.y[index]).backward()
             optimizer.step()
         history.append(measure_alone(network, train, val))
     return network.eval(), history
+
+
+def loss_alone(logits: Tensor, y: Tensor) -> Tensor:
+    if logits.shape[1] > 1:
+        return F.cross_entropy(logits, y)
+    return F.binary_cross_entropy_with_logits(logits.squeeze(1), y.double())
 
 
 @torch.no_grad()
@@ -61,9 +67,9 @@ def measure_alone(network: nn.Sequential, train: Table, val: Table) -> list[floa
     network.eval()
     measured = []
     for table in (train, val):
-        logits = network(table.x).squeeze(1)
-        measured.append(F.binary_cross_entropy_with_logits(logits, table.y).item())
-        measured.append(((logits > 0) == (table.y == 1)).double().mean().item())
+        logits = network(table.x)
+        said = logits.argmax(dim=1) if logits.shape[1] > 1 else (logits.squeeze(1) > 0).long()
+        measured += [loss_alone(logits, table.y).item(), (said == table.y).double().mean().item()]
     return measured
 
 
@@ -92,6 +98,16 @@ def test_other_widths_and_activations_hold_too(tiny_tables: tuple[Table, Table])
     networks, _ = train_arm(*tiny_tables, architecture, schedule)
     alone, _ = train_alone(*tiny_tables, architecture, schedule, 0.1, 4)
     torch.testing.assert_close(unstack(networks, 3).double().state_dict(), alone.state_dict(), rtol=1e-8, atol=1e-10)
+
+
+def test_three_classes_hold_too(three_classes: tuple[Table, Table]) -> None:
+    architecture = Architecture(2, [3, 2], batch_norm=NORMS["after"], classes=3)
+    schedule = Schedule([0.01, 0.1], [3, 4], epochs=3, batch_size=16)
+    networks, history = train_arm(*three_classes, architecture, schedule)
+    alone, measured = train_alone(*three_classes, architecture, schedule, 0.1, 4)
+    torch.testing.assert_close(unstack(networks, 3).double().state_dict(), alone.state_dict(), rtol=1e-8, atol=1e-10)
+    rows = history[(history["lr"] == 0.1) & (history["seed"] == 4)]
+    np.testing.assert_allclose(rows[list(MEASURES)], measured, rtol=1e-8, atol=1e-10)
 
 
 def test_history_has_one_row_per_rate_seed_and_epoch(tiny_tables: tuple[Table, Table]) -> None:
@@ -144,7 +160,7 @@ def test_a_replica_does_not_depend_on_its_neighbours(tiny_tables: tuple[Table, T
 
 
 def test_same_settings_give_the_same_bytes(tiny_tables: tuple[Table, Table]) -> None:
-    single = [Table(table.x.float(), table.y.float()) for table in tiny_tables]
+    single = [Table(table.x.float(), table.y) for table in tiny_tables]
     schedule = Schedule([0.01, 0.1], range(5), epochs=3, batch_size=16)
     arguments = (*single, Architecture(2, batch_norm=BatchNorm()), schedule)
     first, again = train_arm(*arguments)[1], train_arm(*arguments)[1]
@@ -157,11 +173,35 @@ def test_evaluation_by_hand() -> None:
     with torch.no_grad():
         network.linear1.weight.fill_(2.0)
         network.linear1.bias.fill_(0.0)
-    train = Table(torch.tensor([[1.0], [-1.0], [0.0]]), torch.tensor([1.0, 1.0, 0.0]))
+    train = Table(torch.tensor([[1.0], [-1.0], [0.0]]), torch.tensor([1, 1, 0]))
     measures = evaluate(stack([network]), train, train)
     assert measures["train_accuracy"].tolist() == pytest.approx([2 / 3])  # a logit of zero says class 0
     right, wrong, undecided = np.log1p(np.exp(-2)), np.log1p(np.exp(2)), np.log(2)
     assert measures["train_loss"].tolist() == pytest.approx([(right + wrong + undecided) / 3])
+
+
+def test_evaluation_of_three_classes_by_hand() -> None:
+    network = nn.Sequential()
+    network.add_module("linear1", nn.Linear(1, 3, bias=False))
+    network.linear1.bias = nn.Parameter(torch.zeros(3))
+    with torch.no_grad():
+        network.linear1.weight.copy_(torch.tensor([[1.0], [-1.0], [0.0]]))
+    train = Table(torch.tensor([[2.0], [-2.0], [2.0], [0.0]]), torch.tensor([0, 1, 2, 0]))
+    measures = evaluate(stack([network]), train, train)
+    assert measures["train_accuracy"].tolist() == [3 / 4]  # of equal logits, the first class is said
+    largest = np.log(np.exp(2) + np.exp(-2) + 1)
+    expected = ((largest - 2) + (largest - 2) + largest + np.log(3)) / 4
+    assert measures["train_loss"].tolist() == pytest.approx([expected])
+
+
+def test_of_many_classes_a_diverged_replica_is_wrong_everywhere(three_classes: tuple[Table, Table]) -> None:
+    networks = build_replicas(Architecture(2, classes=3), Schedule([0.01], [0, 1], 0, 16)).double()
+    with torch.no_grad():
+        networks.linear3.bias[1, 0] = torch.nan  # argmax takes NaN for the largest, and class 0 would be right
+    measures = evaluate(networks, *three_classes)
+    assert measures["val_accuracy"][1] == 0
+    assert measures["val_accuracy"][0] > 0
+    assert np.isfinite(measures["val_loss"]).tolist() == [True, False]
 
 
 def test_a_diverged_replica_is_wrong_everywhere(tiny_tables: tuple[Table, Table]) -> None:

@@ -155,7 +155,7 @@ def test_what_the_settings_rule_out_is_not_measured(
 
 def test_the_rule_on_overfitting_at_its_border(experiment: Experiment) -> None:
     assert count_parameters(2, [2, 2]) == 15
-    assert count_parameters(3, [4], outputs=5) == 3 * 4 + 4 + 4 * 5 + 5
+    assert count_parameters(3, [4], classes=5) == 3 * 4 + 4 + 4 * 5 + 5
     assert verdict_of("regularizes", replace(experiment, parameters=15)).verdict == NOT_MEASURED
     assert verdict_of("regularizes", replace(experiment, parameters=40)).verdict == SUPPORTED
 

@@ -22,6 +22,7 @@ from stages.training.diagnostics import (
     landscape,
     measure_step,
 )
+from stages.training.loss import cross_entropy
 from stages.training.network import Architecture, BatchNorm
 from stages.training.replicas import unstack
 
@@ -101,7 +102,10 @@ def step_alone(before: nn.Sequential, after: nn.Sequential, x: Tensor, y: Tensor
 
 
 def loss_alone(network: nn.Sequential, x: Tensor, y: Tensor) -> Tensor:
-    return F.binary_cross_entropy_with_logits(network(x).squeeze(1), y)
+    logits = network(x)
+    if logits.shape[1] > 1:
+        return F.cross_entropy(logits, y)
+    return F.binary_cross_entropy_with_logits(logits.squeeze(1), y.double())
 
 
 def gradients_alone(network: nn.Sequential, x: Tensor, y: Tensor) -> dict[str, Tensor]:
@@ -152,7 +156,7 @@ def test_other_depths_and_activations_hold_too(tiny_tables: tuple[Table, Table])
 
 @pytest.mark.parametrize("norm", NORMS)
 def test_training_is_the_same_to_the_bit(tiny_tables: tuple[Table, Table], norm: str) -> None:
-    train, val = (Table(table.x.float(), table.y.float()) for table in tiny_tables)
+    train, val = (Table(table.x.float(), table.y) for table in tiny_tables)
     architecture = Architecture(2, batch_norm=NORMS[norm])
     schedule = Schedule([0.01, 0.1], range(5), epochs=3, batch_size=16)
     diagnostics = Diagnostics(train.x, schedule.seeds, 0.1, schedule.replicas(0.1))
@@ -168,8 +172,8 @@ def test_random_generators_are_untouched(tiny_tables: tuple[Table, Table]) -> No
     train, _ = tiny_tables
     schedule = Schedule([0.1], [0, 1], epochs=1, batch_size=16)
     network = build_replicas(Architecture(2, batch_norm=BatchNorm()), schedule).double()
-    x, y = train.x.T.expand(2, -1, -1), train.y.expand(2, 1, -1)
-    F.binary_cross_entropy_with_logits(network(x), y).backward()
+    x, y = train.x.T.expand(2, -1, -1), train.y.expand(2, -1)
+    cross_entropy(network(x), y).sum().backward()
     torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
     diagnostics = Diagnostics(train.x, schedule.seeds, 0.1, schedule.replicas(0.1))
     with diagnostics.watch_step(network, x, y):
@@ -196,8 +200,8 @@ def trio(tiny_tables: tuple[Table, Table]) -> tuple[nn.Sequential, Tensor, Tenso
     """Three seeds without batch norm, in float64: network, parameters (S, P), gradient, and the batch."""
     train, _ = tiny_tables
     network = build_replicas(Architecture(2, [4, 3]), Schedule([0.1], [0, 1, 2], 1, 16)).double()
-    x, y = train.x.T.expand(3, -1, -1), train.y.expand(3, 1, -1)
-    (F.binary_cross_entropy_with_logits(network(x), y, reduction="sum") / len(train.y)).backward()
+    x, y = train.x.T.expand(3, -1, -1), train.y.expand(3, -1)
+    (cross_entropy(network(x), y).sum() / len(train.y)).backward()
     rows, gradient = (
         torch.cat([tensor.flatten(1) for tensor in tensors], dim=1)
         for tensors in (

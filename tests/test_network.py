@@ -45,6 +45,19 @@ def test_initial_weights_fill_their_range(init: str, bound: float, bias: float) 
     assert layer.bias.abs().max().item() == pytest.approx(bias, rel=0.05)
 
 
+@pytest.mark.parametrize(("classes", "logits"), [(2, 1), (3, 3), (10, 10)])
+def test_two_classes_share_a_logit(classes: int, logits: int, tmp_path: Path) -> None:
+    architecture = Architecture(2, classes=classes)
+    network = build_network(architecture, torch.Generator().manual_seed(2))
+    save_network(network, architecture, tmp_path / "model.pt")
+    x = torch.randn(5, 2)
+    with torch.no_grad():
+        raw, probabilities = network(x), load_network(tmp_path / "model.pt")(x)
+    assert raw.shape == probabilities.shape == (5, logits)
+    expected = raw.sigmoid() if classes == 2 else raw.exp() / raw.exp().sum(dim=1, keepdim=True)
+    torch.testing.assert_close(probabilities, expected)
+
+
 def test_saved_network_comes_back_with_its_probabilities(tmp_path: Path) -> None:
     architecture = Architecture(2, [3, 4], activation="tanh", batch_norm=BatchNorm("before_activation", eps=0.01))
     network = build_network(architecture, torch.Generator().manual_seed(1))

@@ -60,7 +60,10 @@ def test_committed_params_hold_the_documented_defaults() -> None:
         ({"momentum": 1.0}, "momentum = 1.0: expected a number from 0 to below 1"),
         ({"momentum": 0.9}, "momentum = 0.9 contradicts optimizer = 'adam'"),
         ({"data": 3}, "data = 3: expected a section with the keys source, samples"),
-        ({"data__source": "ring"}, "data.source = 'ring': expected one of breast_cancer, .*path that ends in .csv"),
+        (
+            {"data__source": "ring"},
+            "data.source = 'ring': expected one of breast_cancer, circles, digits, .*path that ends in .csv",
+        ),
         ({"data__samples": 9}, "data.samples = 9: expected null or a whole number of rows, at least 10"),
         (
             {"data__source": "breast_cancer", "data__samples": 100},

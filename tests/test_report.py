@@ -81,6 +81,29 @@ def test_more_than_two_features_have_no_boundaries(comparison: Comparison, tmp_p
     assert "boundaries" not in [picture.path.stem for picture in draw_all(wide, tmp_path)]
 
 
+def test_of_more_classes_the_regions_are_drawn(comparison: Comparison, tmp_path: Path) -> None:
+    axis = np.linspace(-1, 1, 5)
+    surface = pd.DataFrame([(x, y, int(x > 0) + int(y > 0)) for x in axis for y in axis])
+    rows = comparison.val.assign(label=[0, 2])
+    wine = replace(
+        comparison,
+        surfaces=dict.fromkeys(ARMS, surface.set_axis(["x1", "x2", "predicted"], axis="columns")),
+        val=rows,
+        classes=["red", "_white", "rosé $"],
+    )
+    assert "boundaries" in [picture.path.stem for picture in draw_all(wine, tmp_path)]
+    panels = Figure().subplots(1, 2)
+    figures.draw_boundaries(panels, wine.surfaces, wine.val, wine.classes)
+    names = [text.get_text() for text in panels[1].get_legend().get_texts()]
+    assert names == ["class red", "class _white", "class rosé $"]
+    regions, *dots = panels[0].collections
+    assert sorted(set(regions.get_array().ravel())) == [0, 1, 2]
+    assert [len(one.get_offsets()) for one in dots] == [1, 0, 1]
+    for label, one in enumerate(dots):
+        if len(one.get_facecolors()):
+            np.testing.assert_allclose(one.get_facecolors()[0][:3], regions.cmap(label / 2)[:3])
+
+
 def test_a_sweep_of_one_rate_says_that_it_did_not_measure(comparison: Comparison, tmp_path: Path) -> None:
     experiment = comparison.experiment
     one_rate = {arm: history[history["lr"] == 0.01] for arm, history in experiment.histories.items()}
@@ -164,6 +187,7 @@ def test_report_holds_every_claim_figure_and_param_in_one_file(report: Path, com
     assert text.count("data:image/png;base64,") == 7
     assert not re.findall(r'(?:src|href)="(?!data:)', text)  # nothing to load
     assert "<script" not in text  # the value of a param is text
+    assert "400 rows of 2 classes (0, 1)" in text
     assert "15 parameters cannot overfit 400 rows" in text
 
 

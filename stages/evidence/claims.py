@@ -153,8 +153,9 @@ def decide(claim: Claim, difference: PairedDifference, inner: tuple[float, float
     return INCONCLUSIVE
 
 
-def count_parameters(features: int, hidden: Sequence[int], outputs: int = 1) -> int:
-    """Return the number of weights and biases of the plain network."""
+def count_parameters(features: int, hidden: Sequence[int], classes: int = 2) -> int:
+    """Return the number of weights and biases of the dense layers; two classes share one logit."""
+    outputs = 1 if classes == 2 else classes
     return sum((inputs + 1) * units for inputs, units in pairwise([features, *hidden, outputs]))
 
 

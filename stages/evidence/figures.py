@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from stages import COLORS
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 LABELS = {"baseline": "without batch normalization", "bn": "with batch normalization"}
-CLASS_COLORS = {0: "royalblue", 1: "tomato"}  # those of the surface under them: blue for P(class 1) = 0
+TWO_CLASSES = ("royalblue", "tomato")  # those of the surface under them: blue for P(class 1) = 0
+MOST_NAMES = 12  # in a legend
 Tables = Mapping[str, pd.DataFrame]  # arm -> table
 
 
@@ -82,19 +84,43 @@ def draw_pairs(axes: "Axes", pairs: pd.DataFrame, difference: PairedDifference) 
     axes.legend(loc="best", edgecolor="none")
 
 
-def draw_boundaries(panels: "Sequence[Axes]", surfaces: Tables, rows: pd.DataFrame) -> None:
-    """Draw P(class 1) of one network per arm over the plane, its boundary at 1/2, and the rows.
+def draw_boundaries(panels: "Sequence[Axes]", surfaces: Tables, rows: pd.DataFrame, classes: Sequence[str]) -> None:
+    """Draw what one network per arm says over the plane, and the rows.
 
-    `surfaces`: two feature columns and `probability`, on a grid; `rows`: the same features and `label`.
+    `surfaces`: two feature columns, and `probability`, of class 1, or `predicted`, the class; on a grid. `rows`: the
+    same features and `label`; `classes`: their names.
     """
+    from matplotlib.colors import ListedColormap
+
     x, y = rows.columns[:2]
-    probability = next(iter(surfaces.values())).columns[2]
+    colors = _class_colors(len(classes))
     for axes, (arm, surface) in zip(panels, surfaces.items(), strict=True):
-        grid = surface.pivot(index=y, columns=x, values=probability)
-        axes.pcolormesh(grid.columns, grid.index, grid, cmap="RdBu_r", vmin=0, vmax=1, alpha=0.5, linewidth=0)
-        if grid.to_numpy().min() < 0.5 < grid.to_numpy().max():
-            axes.contour(grid.columns, grid.index, grid, levels=[0.5], colors=COLORS[arm], linewidths=2)
-        axes.scatter(rows[x], rows[y], c=rows["label"].map(CLASS_COLORS), s=16, edgecolors="black", linewidths=0.4)
+        grid = surface.pivot(index=y, columns=x, values=surface.columns[2])
+        if len(classes) == 2:
+            _draw_probability(axes, grid, COLORS[arm])
+        else:
+            options = {"cmap": ListedColormap(colors), "vmin": -0.5, "vmax": len(classes) - 0.5}
+            axes.pcolormesh(grid.columns, grid.index, grid, alpha=0.4, linewidth=0, **options)
+        for label, name in enumerate(classes):
+            dots = rows[rows["label"] == label]
+            style = {"s": 16, "edgecolors": "black", "linewidths": 0.4, "label": f"class {name}"}
+            axes.scatter(dots[x], dots[y], color=colors[label], **style)
         axes.set_xlabel(x, parse_math=False)
         axes.set_ylabel(y, parse_math=False)
         axes.set_title(LABELS[arm], fontsize=10, color=COLORS[arm])
+    if len(classes) <= MOST_NAMES:
+        for text in panels[-1].legend(loc="best", fontsize=7).get_texts():
+            text.set_parse_math(False)
+
+
+def _draw_probability(axes: "Axes", grid: pd.DataFrame, color: str) -> None:
+    """Draw P(class 1), a table of y by x, and its boundary at 1/2."""
+    axes.pcolormesh(grid.columns, grid.index, grid, cmap="RdBu_r", vmin=0, vmax=1, alpha=0.5, linewidth=0)
+    if grid.to_numpy().min() < 0.5 < grid.to_numpy().max():
+        axes.contour(grid.columns, grid.index, grid, levels=[0.5], colors=color, linewidths=2)
+
+
+def _class_colors(classes: int) -> Sequence[Any]:
+    from matplotlib import colormaps
+
+    return TWO_CLASSES if classes == 2 else colormaps["turbo"](np.linspace(0.05, 0.95, classes))

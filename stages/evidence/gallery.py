@@ -66,7 +66,7 @@ def _comparison(comparison: Comparison, folder: Path) -> Picture:
     )
     reading = (
         "Each line is the mean over all seeds, and the band says where that mean would lie for other seeds."
-        " What lies at the dotted line does no better than always to name the larger class."
+        " What lies at the dotted line does no better than always to name the most frequent class."
     )
     return Picture(folder / "comparison.png", title, reading)
 
@@ -186,14 +186,14 @@ def _boundaries(comparison: Comparison, folder: Path) -> Picture:
     title = "The median networks: validation accuracy " + ARMS_IN_WORDS.format(*(f"{value:.2f}" for value in medians))
     figures.save_figure(
         folder / "boundaries.png",
-        lambda *panels: figures.draw_boundaries(panels, comparison.surfaces, comparison.val),
+        lambda *panels: figures.draw_boundaries(panels, comparison.surfaces, comparison.val, comparison.classes),
         title,
-        "of each arm the network with the median final accuracy; line: P(class 1) = 1/2; dots: validation rows",
+        "the network of each arm with the median final accuracy: the class it names; dots: validation rows",
         panels=2,
     )
     reading = (
-        "What one typical network of each arm has learned: it says red on one side of its line and blue on the other."
-        " A network that is right has dots of one colour on each side."
+        "What one typical network of each arm has learned: the colour of a place is the class that it names there."
+        " A network that is right has dots of that colour alone."
     )
     return Picture(folder / "boundaries.png", title, reading)
 

@@ -45,6 +45,7 @@ def render_report(comparison: Comparison, pictures: Sequence[Picture], params: M
         confidence=f"{100 * comparison.confidence:g}%",
         lr=comparison.experiment.lr,
         rows=comparison.experiment.train_rows,
+        classes=comparison.classes,
         claims=[_row(claim, judged) for claim, judged in zip(CLAIMS, comparison.judgements, strict=True)],
         pictures=[{"title": p.title, "reading": p.reading, "source": _embed(p.path)} for p in pictures],
         params=params,

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from stages import MEASURES
 from stages.training.diagnostics import Diagnostics
+from stages.training.loss import cross_entropy, is_right
 from stages.training.network import Architecture, build_network
 from stages.training.replicas import stack
 
@@ -28,17 +28,22 @@ EVALUATED_AT_ONCE = 512  # rows: bounds the memory, whatever the size of the tab
 
 @dataclass(frozen=True)
 class Table:
-    """Rows to train or to evaluate on: features `x` (N, F), classes `y` (N,) as 0. or 1."""
+    """Rows to train or to evaluate on: features `x` (N, F), classes `y` (N,) from 0 to K - 1, in int64."""
 
     x: Tensor
     y: Tensor
 
     @classmethod
     def read(cls, path: str | Path) -> "Table":
-        """Read a CSV of feature columns and `label`, in float32."""
+        """Read a CSV of feature columns, in float32, and `label`."""
         table = pd.read_csv(path)
         x = table.drop(columns="label").to_numpy(np.float32)
-        return cls(torch.from_numpy(x), torch.from_numpy(table["label"].to_numpy(np.float32)))
+        return cls(torch.from_numpy(x), torch.tensor(table["label"].to_numpy(np.int64)))
+
+    @property
+    def classes(self) -> int:
+        """The number of classes."""
+        return int(self.y.max()) + 1
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,7 @@ def train_epoch(
     """
     network.train()
     for number, (x, y) in enumerate(_batches(train, schedule, orders)):
-        loss = F.binary_cross_entropy_with_logits(network(x), y, reduction="sum") / y.shape[-1]
+        loss = cross_entropy(network(x), y).sum() / y.shape[-1]
         loss.backward()  # the sum of all replicas' mean losses: its gradient is each replica's own
         with diagnostics.watch_step(network, x, y) if diagnostics and number == 0 else nullcontext():
             optimizer.step()
@@ -127,10 +132,10 @@ def evaluate(network: nn.Sequential, train: Table, val: Table) -> dict[str, np.n
     for name, table in {"train": train, "val": val}.items():
         loss = correct = 0.0
         for x, y in zip(table.x.split(EVALUATED_AT_ONCE), table.y.split(EVALUATED_AT_ONCE), strict=True):
-            logits = network(x.T.expand(_replicas(network), -1, -1)).squeeze(1)  # (R, B)
-            losses = F.binary_cross_entropy_with_logits(logits, y.expand_as(logits), reduction="none")
-            loss = loss + losses.sum(dim=-1).double()
-            correct = correct + torch.where(y == 1, logits > 0, logits <= 0).sum(dim=-1).double()
+            logits = network(x.T.expand(_replicas(network), -1, -1))  # (R, K, B)
+            y = y.expand(len(logits), -1)
+            loss = loss + cross_entropy(logits, y).sum(dim=-1).double()
+            correct = correct + is_right(logits, y).sum(dim=-1).double()
         measures[f"{name}_loss"] = (loss / len(table.y)).numpy()
         measures[f"{name}_accuracy"] = (correct / len(table.y)).numpy()
     return measures
@@ -172,13 +177,13 @@ class ReplicaOptimizer:
 
 
 def _batches(train: Table, schedule: Schedule, orders: Sequence[torch.Generator]) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the batches of one epoch: x (R, F, B), y (R, 1, B)."""
+    """Yield the batches of one epoch: x (R, F, B), y (R, B)."""
     rates, rows = len(schedule.learning_rates), len(train.y)
     order = torch.stack([torch.randperm(rows, generator=generator) for generator in orders])  # (S, N)
     order = order[:, : rows - dropped_examples(rows, schedule.batch_size)]
     for index in order.split(schedule.batch_size, dim=1):
         x = train.x[index].transpose(1, 2).repeat(rates, 1, 1)
-        y = train.y[index].unsqueeze(1).repeat(rates, 1, 1)
+        y = train.y[index].repeat(rates, 1)
         yield x, y
 
 

@@ -20,8 +20,8 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn import functional as F
 
+from stages.training.loss import cross_entropy
 from stages.training.replicas import StackedLinear
 
 OF_A_STEP = ("covariate_shift", "gradient_cosine", "loss_range", "gradient_change", "beta_smoothness")
@@ -45,13 +45,12 @@ class Diagnostics:
 
     @contextmanager
     def watch_step(self, network: nn.Sequential, x: Tensor, y: Tensor) -> Iterator[None]:
-        """Measure the step that is taken inside: x (R, F, B), y (R, 1, B), and their gradient in the parameters."""
+        """Measure the step that is taken inside: x (R, F, B), y (R, B), and their gradient in the parameters."""
         before = self._rows(network.parameters())
         gradient = self._rows(parameter.grad for parameter in network.parameters())
         yield
         after = self._rows(network.parameters())
-        x, y = x[self.replicas].double(), y[self.replicas].double()
-        self.step = measure_step(network, before, after, gradient, x, y, self.lr)
+        self.step = measure_step(network, before, after, gradient, x[self.replicas].double(), y[self.replicas], self.lr)
 
     def after_epoch(self, network: nn.Sequential) -> None:
         """Close an epoch (the first call: epoch 0) with what is measured on the training rows."""
@@ -84,7 +83,7 @@ class Diagnostics:
 def measure_step(
     network: nn.Sequential, before: Tensor, after: Tensor, gradient: Tensor, x: Tensor, y: Tensor, lr: float
 ) -> dict[str, np.ndarray]:
-    """Return each of `OF_A_STEP` as (S,) for the step from `before` to `after` (S, P) on x (S, F, B), y (S, 1, B)."""
+    """Return each of `OF_A_STEP` as (S,) for the step from `before` to `after` (S, P) on x (S, F, B), y (S, B)."""
     layers, dense = parameter_layers(network)
     later = torch.arange(2, int(layers.max()) + 1).view(-1, 1, 1)
     moved = torch.where(layers < later, after, before)  # (layers - 1, S, P)
@@ -116,8 +115,8 @@ def losses_and_gradients(network: nn.Sequential, variants: Tensor, x: Tensor, y:
     """
     rows = variants.flatten(0, 1).requires_grad_()  # (V * S, P)
     state = _state(network, rows)
-    logits = functional_call(network, state, (x.repeat(len(variants), 1, 1),))  # (V * S, 1, B)
-    losses = F.binary_cross_entropy_with_logits(logits, y.repeat(len(variants), 1, 1), reduction="none").mean((1, 2))
+    logits = functional_call(network, state, (x.repeat(len(variants), 1, 1),))  # (V * S, K, B)
+    losses = cross_entropy(logits, y.repeat(len(variants), 1)).mean(dim=-1)
     (gradients,) = torch.autograd.grad(losses.sum(), rows)
     return losses.detach().view(variants.shape[:2]), gradients.view_as(variants)
 

@@ -30,10 +30,13 @@ class Architecture:
     activation: str = "relu"
     init: str = "pytorch"
     batch_norm: BatchNorm | None = None
+    classes: int = 2
 
 
 def build_network(architecture: Architecture, generator: torch.Generator) -> nn.Sequential:
-    """Return a network from (B, F) features to (B, 1) logits of class 1: dense layers, each but the last activated.
+    """Return a network from (B, F) features to logits: dense layers, each but the last activated.
+
+    The logits are (B, 1), of class 1, for two classes, and (B, K) for K > 2.
 
     Only dense layers draw from `generator`, in order, so that a network without batch normalization and one with it
     start from the same weights. Biases stay under batch normalization, where they are redundant, for the same reason.
@@ -47,7 +50,8 @@ def build_network(architecture: Architecture, generator: torch.Generator) -> nn.
             layers[f"bn{number}"] = nn.BatchNorm1d(outputs, eps=norm.eps, momentum=norm.momentum)
             if norm.placement == "before_activation":
                 layers.move_to_end(f"{architecture.activation}{number}")
-    layers[f"linear{len(widths)}"] = _linear(widths[-1], 1, architecture.init, generator)
+    outputs = 1 if architecture.classes == 2 else architecture.classes
+    layers[f"linear{len(widths)}"] = _linear(widths[-1], outputs, architecture.init, generator)
     return nn.Sequential(layers)
 
 
@@ -57,13 +61,16 @@ def save_network(network: nn.Sequential, architecture: Architecture, path: str |
 
 
 def load_network(path: str | Path) -> nn.Sequential:
-    """Return the saved network in eval mode, with a sigmoid behind it: (B, F) features to (B, 1) P(class 1)."""
+    """Return the saved network in eval mode, from (B, F) features to probabilities.
+
+    (B, 1) of class 1, by a sigmoid, for two classes; (B, K) of all, by a softmax, for K > 2.
+    """
     saved = torch.load(path, weights_only=True)
     settings = saved["architecture"]
     norm = settings["batch_norm"] and BatchNorm(**settings["batch_norm"])
     network = build_network(Architecture(**settings | {"batch_norm": norm}), torch.Generator())
     network.load_state_dict(saved["state_dict"])
-    network.add_module("probability", nn.Sigmoid())
+    network.add_module("probability", nn.Sigmoid() if settings["classes"] == 2 else nn.Softmax(dim=1))
     return network.eval()
 
 

@@ -71,7 +71,7 @@ _STACKED = {nn.Linear: StackedLinear, nn.BatchNorm1d: StackedBatchNorm}
 
 
 def stack(networks: Sequence[nn.Sequential]) -> nn.Sequential:
-    """Return R networks of one architecture as one module, (R, F, B) features to (R, 1, B) logits."""
+    """Return R networks of one architecture as one module, (R, F, B) features to (R, 1, B) or (R, K, B) logits."""
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     for name, layer in networks[0].named_children():
         stacked = _STACKED.get(type(layer))  # an activation has no state: it serves all replicas as it is
