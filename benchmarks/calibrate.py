@@ -18,13 +18,12 @@ import torch
 from stages.evidence.claims import CLAIMS, REFUTED, SUPPORTED, Experiment, Judgement, Rules, judge
 from stages.evidence.paired import PairedDifference, paired_difference, wilson_interval
 from stages.params import load_params
-from stages.training.arm import ORDER, Schedule, Table, train_arm
+from stages.training.arm import OTHER_ORDER, Schedule, Table, train_arm
 from stages.training.datasets import load_source, split_rows
 from stages.training.diagnostics import Diagnostics
 from stages.training.network import Architecture
 
 ALPHA, RESAMPLES = 0.05, 999
-OTHER_ORDER = ORDER + 1
 GROUPS_AT_ONCE = 8  # trained as one
 RATES = [0.01, 0.03, 0.1, 0.3, 1.0]
 ROOT = Path(__file__).parents[1]

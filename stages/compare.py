@@ -69,9 +69,11 @@ def _read_comparison(params: Params) -> "Comparison":
 
     from stages.evidence.claims import Experiment, Rules, count_parameters
     from stages.evidence.comparison import compare_arms
+    from stages.evidence.wording import describe_contrast
 
     train, val = pd.read_csv("data/train.csv"), pd.read_csv("data/val.csv")
     classes = json.loads(Path("data/classes.json").read_text(encoding="utf-8"))
+    widths = params.model.hidden, params.bn.hidden or params.model.hidden
     experiment = Experiment(
         histories={arm: pd.read_parquet(RESULTS / arm / "history.parquet") for arm in ARMS},
         diagnostics={arm: pd.read_parquet(RESULTS / arm / "diagnostics.parquet") for arm in ARMS},
@@ -79,7 +81,8 @@ def _read_comparison(params: Params) -> "Comparison":
         majority=float(val["label"].value_counts(normalize=True).max()),
         train_rows=len(train),
         batch_size=params.batch_size,
-        parameters=count_parameters(train.shape[1] - 1, params.model.hidden, len(classes)),
+        parameters=max(count_parameters(train.shape[1] - 1, hidden, len(classes)) for hidden in widths),
+        contrast=describe_contrast(params.bn.kind, *widths),
     )
     evidence = params.evidence
     rules = Rules(evidence.smallest_effect.model_dump(), evidence.alpha, evidence.resamples)
@@ -96,7 +99,9 @@ def _write_results(comparison: "Comparison", metrics: dict[str, Any], params: Pa
     from stages.evidence.summary import tabulate_claims
 
     (RESULTS / "metrics.json").write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    tabulate_claims(comparison.judgements).to_csv(RESULTS / "claims.csv", index=False, lineterminator="\n")
+    tabulate_claims(comparison.judgements, comparison.experiment.contrast).to_csv(
+        RESULTS / "claims.csv", index=False, lineterminator="\n"
+    )
     comparison.pairs.to_csv(RESULTS / "pairs.csv", lineterminator="\n")
     pictures = draw_all(comparison, RESULTS)
     (RESULTS / "report.html").write_text(render_report(comparison, pictures, params.flat()), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What the stages `train_baseline` and `train_bn` have in common: they train one arm, and differ in batch norm alone.
+"""What the stages `train_baseline` and `train_bn` have in common: they train one arm, and differ in `bn` alone.
 
 Reads   data/train.csv, data/val.csv: feature columns, then `label`
 Writes  in results/<arm>/
@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stages.params import Params, load_params
+from stages.params import Params, check_widths, load_params
 from stages.tracking import StageRun, file_md5, track_stage
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def _train(arm: str, params: Params, rates: Sequence[float], run: StageRun) -> N
     import torch
 
     from stages.evidence.curves import final_values, median_seed, summarize_epochs
+    from stages.evidence.wording import describe_contrast
     from stages.training.arm import Table, train_arm
     from stages.training.diagnostics import Diagnostics
     from stages.training.network import load_network, save_network
@@ -55,10 +56,16 @@ def _train(arm: str, params: Params, rates: Sequence[float], run: StageRun) -> N
     torch.set_num_threads(1)  # the networks are small, and the bytes must not depend on the machine's cores
     train, val = Table.read(TRAIN), Table.read(VAL)
     architecture = _architecture(arm, params, features=train.x.shape[1], classes=train.classes)
-    schedule = _schedule(params, rates)
+    schedule = _schedule(arm, params, rates)
     _note_dropped_example(len(train.y), schedule.batch_size)
     diagnostics = Diagnostics(train.x, schedule.seeds, params.lr, schedule.replicas(params.lr))
-    with EpochReport(arm, run, schedule, params.lr) as report:
+    title = arm
+    if arm == "bn":  # params.bn is not for the baseline to read: it would be trained anew for nothing
+        contrast = describe_contrast(params.bn.kind, params.model.hidden, params.bn.hidden)
+        title = f"{arm}, {contrast.labels[arm]}"
+        if not contrast.alike:
+            print(f"note: a pair {contrast.pair}", file=sys.stderr)
+    with EpochReport(title, run, schedule, params.lr) as report:
         networks, history = train_arm(train, val, architecture, schedule, report, diagnostics)
 
     folder = Path("results", arm)
@@ -84,14 +91,14 @@ def _train(arm: str, params: Params, rates: Sequence[float], run: StageRun) -> N
 class EpochReport:
     """Tells of every epoch: MLflow, and a progress bar where stderr is a terminal."""
 
-    def __init__(self, arm: str, run: StageRun, schedule: "Schedule", lr: float) -> None:
+    def __init__(self, title: str, run: StageRun, schedule: "Schedule", lr: float) -> None:
         from tqdm import tqdm
 
         self.run, self.rates, self.seconds = run, schedule.learning_rates, 0.0
         self.headline = self.rates.index(lr)
         networks = len(self.rates) * len(schedule.seeds)
         self.bar = tqdm(
-            total=schedule.epochs, desc=f"{arm}: {networks} networks", unit="epoch", disable=None, dynamic_ncols=True
+            total=schedule.epochs, desc=f"{title}: {networks} networks", unit="epoch", disable=None, dynamic_ncols=True
         )
 
     def __call__(self, epoch: int, measures: "dict[str, np.ndarray]") -> None:
@@ -122,18 +129,30 @@ class EpochReport:
 
 
 def _architecture(arm: str, params: Params, *, features: int, classes: int) -> "Architecture":
-    from stages.training.network import Architecture, BatchNorm
+    from stages.training.network import Architecture, Normalization
 
-    norm = None
+    hidden, normalization = params.model.hidden, None
     if arm == "bn":
-        norm = BatchNorm(placement=params.bn.placement, momentum=params.bn.momentum, eps=params.bn.eps)
-    model = params.model
-    return Architecture(features, model.hidden, model.activation, model.init, norm, classes)
+        bn, hidden = params.bn, params.bn.hidden or hidden
+        if bn.inputs:
+            check_widths(bn.kind, bn.groups, [features], f"bn.inputs = True on data of {features} features")
+        if bn.kind != "none":
+            normalization = Normalization(**bn.model_dump(exclude={"hidden"}))
+    return Architecture(
+        features=features,
+        hidden=hidden,
+        activation=params.model.activation,
+        init=params.model.init,
+        init_std=params.model.init_std,
+        classes=classes,
+        normalization=normalization,
+    )
 
 
-def _schedule(params: Params, rates: Sequence[float]) -> "Schedule":
-    from stages.training.arm import Schedule
+def _schedule(arm: str, params: Params, rates: Sequence[float]) -> "Schedule":
+    from stages.training.arm import ORDER, OTHER_ORDER, Schedule
 
+    same_networks = arm == "bn" and params.bn.kind == "none" and params.bn.hidden in (None, params.model.hidden)
     return Schedule(
         learning_rates=rates,
         seeds=range(params.seeds),
@@ -141,6 +160,8 @@ def _schedule(params: Params, rates: Sequence[float]) -> "Schedule":
         batch_size=params.batch_size,
         optimizer=params.optimizer,
         momentum=params.momentum,
+        weight_decay=params.weight_decay,
+        order_stream=OTHER_ORDER if same_networks else ORDER,
     )
 
 

@@ -23,13 +23,13 @@ from stages.training.diagnostics import (
     measure_step,
 )
 from stages.training.loss import cross_entropy
-from stages.training.network import Architecture, BatchNorm
+from stages.training.network import Architecture, Normalization
 from stages.training.replicas import unstack
 
 NORMS = {
     "baseline": None,
-    "after": BatchNorm("after_activation"),
-    "before": BatchNorm("before_activation", momentum=0.3, eps=0.001),
+    "after": Normalization(placement="after_activation"),
+    "before": Normalization(placement="before_activation", momentum=0.3, eps=0.001),
 }
 OPTIMIZERS = {
     "adam": lambda weights, lr: torch.optim.Adam(weights, lr=lr),
@@ -132,7 +132,7 @@ def seen_alone(network: nn.Sequential, x: Tensor) -> tuple[list[np.ndarray], flo
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_a_row_is_what_plain_pytorch_measures(tiny_tables: tuple[Table, Table], norm: str, optimizer: str) -> None:
-    architecture = Architecture(2, [4, 3], batch_norm=NORMS[norm])
+    architecture = Architecture(2, [4, 3], normalization=NORMS[norm])
     momentum = 0.9 if optimizer == "sgd" else 0.0
     schedule = Schedule([0.001, 0.05, 0.2], [0, 1, 5], epochs=4, batch_size=16, optimizer=optimizer, momentum=momentum)
     table = measured(*tiny_tables, architecture, schedule, lr=0.05)
@@ -146,7 +146,7 @@ def test_a_row_is_what_plain_pytorch_measures(tiny_tables: tuple[Table, Table], 
 
 
 def test_other_depths_and_activations_hold_too(tiny_tables: tuple[Table, Table]) -> None:
-    architecture = Architecture(2, [5, 1, 3], activation="tanh", batch_norm=NORMS["after"])
+    architecture = Architecture(2, [5, 1, 3], activation="tanh", normalization=NORMS["after"])
     schedule = Schedule([0.1], [3, 4], epochs=2, batch_size=16)
     table = measured(*tiny_tables, architecture, schedule, lr=0.1)
     network = unstack(build_replicas(architecture, schedule).double(), 1)
@@ -157,7 +157,7 @@ def test_other_depths_and_activations_hold_too(tiny_tables: tuple[Table, Table])
 @pytest.mark.parametrize("norm", NORMS)
 def test_training_is_the_same_to_the_bit(tiny_tables: tuple[Table, Table], norm: str) -> None:
     train, val = (Table(table.x.float(), table.y) for table in tiny_tables)
-    architecture = Architecture(2, batch_norm=NORMS[norm])
+    architecture = Architecture(2, normalization=NORMS[norm])
     schedule = Schedule([0.01, 0.1], range(5), epochs=3, batch_size=16)
     diagnostics = Diagnostics(train.x, schedule.seeds, 0.1, schedule.replicas(0.1))
     plain, history = train_arm(train, val, architecture, schedule)
@@ -171,7 +171,7 @@ def test_training_is_the_same_to_the_bit(tiny_tables: tuple[Table, Table], norm:
 def test_random_generators_are_untouched(tiny_tables: tuple[Table, Table]) -> None:
     train, _ = tiny_tables
     schedule = Schedule([0.1], [0, 1], epochs=1, batch_size=16)
-    network = build_replicas(Architecture(2, batch_norm=BatchNorm()), schedule).double()
+    network = build_replicas(Architecture(2, normalization=Normalization()), schedule).double()
     x, y = train.x.T.expand(2, -1, -1), train.y.expand(2, -1)
     cross_entropy(network(x), y).sum().backward()
     torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
@@ -270,7 +270,7 @@ def test_input_shift_by_hand() -> None:
 @pytest.mark.parametrize("norm", NORMS)
 def test_very_negative_biases_make_a_dead_layer(tiny_tables: tuple[Table, Table], norm: str) -> None:
     train, _ = tiny_tables
-    network = build_replicas(Architecture(2, [4, 4], batch_norm=NORMS[norm]), Schedule([0.1], [0, 1, 2, 3], 0, 16))
+    network = build_replicas(Architecture(2, [4, 4], normalization=NORMS[norm]), Schedule([0.1], [0, 1, 2, 3], 0, 16))
     network = network.double().eval()
     for layer, replica in ((1, 1), (2, 3)):
         name = f"bn{layer}" if norm == "before" else f"linear{layer}"
@@ -324,7 +324,7 @@ def test_batch_norm_before_the_activation_leaves_no_network_born_dead(tiny_table
     schedule = Schedule([0.1], range(200), 0, 16)
     born_dead = {
         norm: dead_layers(
-            build_replicas(Architecture(2, batch_norm=NORMS[norm]), schedule).double(), slice(None), train.x
+            build_replicas(Architecture(2, normalization=NORMS[norm]), schedule).double(), slice(None), train.x
         )
         for norm in ("baseline", "after", "before")
     }

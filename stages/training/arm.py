@@ -19,10 +19,11 @@ from stages.training.replicas import stack
 
 OPTIMIZERS = {
     "adam": partial(torch.optim.Adam, fused=True),
+    "adamw": partial(torch.optim.AdamW, fused=True),
     "sgd": partial(torch.optim.SGD, fused=True),
     "rmsprop": torch.optim.RMSprop,
 }
-WEIGHTS, ORDER = 0, 1  # the streams of random numbers that a seed has
+WEIGHTS, ORDER, OTHER_ORDER = 0, 1, 2  # the streams of random numbers that a seed has
 EVALUATED_AT_ONCE = 512  # rows: bounds the memory, whatever the size of the table
 
 
@@ -48,7 +49,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How an arm trains. `momentum` is for sgd. Replicas are numbered rate by rate, seed by seed in each."""
+    """How an arm trains. `momentum` is for sgd. Replicas are numbered rate by rate, seed by seed in each.
+
+    `weight_decay` is what the optimizer of PyTorch makes of it: decoupled in adamw, an L2 penalty in the others.
+    """
 
     learning_rates: Sequence[float]
     seeds: Sequence[int]
@@ -56,7 +60,8 @@ class Schedule:
     batch_size: int
     optimizer: str = "adam"
     momentum: float = 0.0
-    order_stream: int = ORDER  # another one: the same networks, on batches in another order
+    weight_decay: float = 0.0
+    order_stream: int = ORDER  # OTHER_ORDER: the same networks, on batches in another order
 
     def replica(self, learning_rate: float, seed: int) -> int:
         """Return the number of a replica."""
@@ -150,7 +155,8 @@ class ReplicaOptimizer:
     """One `torch.optim` optimizer for all replicas, each at its own learning rate.
 
     All parameters are views of one flat vector, and so are their gradients, which makes a step one call. The steps of
-    these optimizers are linear in the learning rate: take one at rate 1, and go the replica's rate of the way.
+    these optimizers are linear in the learning rate, weight decay included: take one at rate 1, and go the replica's
+    rate of the way.
     """
 
     def __init__(self, network: nn.Module, schedule: Schedule) -> None:
@@ -164,7 +170,9 @@ class ReplicaOptimizer:
             parameters, self.flat.split(sizes), self.flat.grad.split(sizes), strict=True
         ):
             parameter.data, parameter.grad = values.view_as(parameter), grads.view_as(parameter)
-        options = {"momentum": schedule.momentum} if schedule.optimizer == "sgd" else {}
+        options = {"weight_decay": schedule.weight_decay}
+        if schedule.optimizer == "sgd":
+            options["momentum"] = schedule.momentum
         self.optimizer = OPTIMIZERS[schedule.optimizer]([self.flat], lr=1.0, **options)
 
     @torch.no_grad()

@@ -4,8 +4,8 @@ What needs a step is measured on the first batch of the epoch, in training mode.
 as it is, with some layers moved, and along its gradient) stands side by side on the replica axis: one forward and one
 backward pass serve all of it.
 
-Layer i is dense layer i, counted from 1. A batch norm layer moves with the dense layer that it follows, wherever the
-activation stands.
+Layer i is dense layer i, counted from 1. A normalization layer moves with the dense layer that it follows, wherever the
+activation stands; that of the inputs is layer 0.
 
 Axes of this file alone:
     P  parameters of one network, all in a row
@@ -196,7 +196,8 @@ def _layer_by_layer(network: nn.Sequential, replicas: slice, x: Tensor) -> Itera
     """Yield each layer with its input and its output (S, F, N), for rows x (N, F)."""
     x = x.T.expand(len(next(network.parameters())[replicas]), -1, -1)
     for layer in network:
-        output = functional_call(layer, _slice_state(layer, replicas), (x,)) if list(layer.parameters()) else layer(x)
+        state = _slice_state(layer, replicas)
+        output = functional_call(layer, state, (x,)) if state else layer(x)
         yield layer, x, output
         x = output
 
