@@ -29,6 +29,7 @@ DIAGNOSTICS = (*OF_A_STEP, "input_shift", "dead_layer")
 STEPS = (0.5, 1.0, 2.0, 4.0)  # along the gradient, in learning rates (Santurkar et al. 2018, sec. 3.2)
 PROBE_ROWS = 128  # the first training rows: the probe set for the inputs of layers
 DEAD_ROWS = 4096  # the first training rows: a layer dead on these counts as dead; bounds the memory
+PARAMETERS_AT_ONCE = 250_000  # of all seeds together, in each variant of the networks; bounds the memory
 
 
 class Diagnostics:
@@ -50,7 +51,13 @@ class Diagnostics:
         gradient = self._rows(parameter.grad for parameter in network.parameters())
         yield
         after = self._rows(network.parameters())
-        self.step = measure_step(network, before, after, gradient, x[self.replicas].double(), y[self.replicas], self.lr)
+        tensors = before, after, gradient, x[self.replicas], y[self.replicas]
+        seeds = max(1, PARAMETERS_AT_ONCE // before.shape[1])
+        parts = [
+            measure_step(network, *part, self.lr)
+            for part in zip(*(tensor.split(seeds) for tensor in tensors), strict=True)
+        ]
+        self.step = {name: np.concatenate([part[name] for part in parts]) for name in OF_A_STEP}
 
     def after_epoch(self, network: nn.Sequential) -> None:
         """Close an epoch (the first call: epoch 0) with what is measured on the training rows."""
@@ -115,7 +122,7 @@ def losses_and_gradients(network: nn.Sequential, variants: Tensor, x: Tensor, y:
     """
     rows = variants.flatten(0, 1).requires_grad_()  # (V * S, P)
     state = _state(network, rows)
-    logits = functional_call(network, state, (x.repeat(len(variants), 1, 1),))  # (V * S, K, B)
+    logits = functional_call(network, state, (x.double().repeat(len(variants), 1, 1),))  # (V * S, K, B)
     losses = cross_entropy(logits, y.repeat(len(variants), 1)).mean(dim=-1)
     (gradients,) = torch.autograd.grad(losses.sum(), rows)
     return losses.detach().view(variants.shape[:2]), gradients.view_as(variants)
