@@ -131,7 +131,7 @@ class StageRun:
         self._send("call", "set_tag", name, value)
 
     def describe(self, text: str, made: str | Path) -> None:
-        """Describe the run in Markdown, and say how to get its files back; DVC tracks `made`, which is one of them."""
+        """Describe the run in Markdown, and how to get its files back: `made` is one that no other parameters make."""
         self.set_tag("mlflow.note.content", f"{text}\n\n{_how_to_restore(made)}")
 
     def link_arm_run(self, arm: str, history: str | Path) -> None:
@@ -255,6 +255,7 @@ class _Run:
     experiment_id: str
     children: dict[float, str]
     epochs: int
+    lr: str
 
     @property
     def ids(self) -> list[str]:
@@ -280,11 +281,11 @@ class _Store:
         """Start a run for a stage, with a child run for each learning rate."""
         import mlflow
 
-        stage = os.environ.get("DVC_STAGE", stage)
-        tags = {"dvc.stage": stage, "process": _this_process(), **_experiment_tags(), **tags}
+        dvc_stage = os.environ.get("DVC_STAGE", stage)
+        tags = {"dvc.stage": dvc_stage, "process": _this_process(), **_experiment_tags(), **tags}
         color = {} if "dvc.exp.name" in tags else {"mlflow.runColor": COLORS.get(tags.get("arm"), "#808080")}
         info = mlflow.start_run(experiment_id=experiment_id, run_name=_run_name(stage), tags=tags | color).info
-        run = _Run(info.run_id, info.run_name, experiment_id, {}, params["epochs"])
+        run = _Run(info.run_id, info.run_name, experiment_id, {}, params["epochs"], str(params["lr"]))
         store = cls(client, run)
         try:
             mlflow.log_params(params)
@@ -377,9 +378,10 @@ class _Store:
 
     def link_arm_run(self, arm: str, history_md5: str) -> None:
         finished = f"tags.arm = '{arm}' and tags.`history.md5` = '{history_md5}' and attributes.status = 'FINISHED'"
-        newest = ["attributes.start_time DESC"]
-        found = self.client.search_runs([self.run.experiment_id], finished, order_by=newest, max_results=1)
-        self.set_tag(f"{arm}.run_id", found[0].info.run_id if found else NOT_HERE)
+        found = self.client.search_runs([self.run.experiment_id], finished, order_by=["attributes.start_time DESC"])
+        same_lr = [run for run in found if run.data.params.get("lr") == self.run.lr]  # a history holds other rates too
+        newest = next(iter(same_lr or found), None)
+        self.set_tag(f"{arm}.run_id", newest.info.run_id if newest else NOT_HERE)
 
     def end(self, status: str, end_time: int) -> None:
         import mlflow

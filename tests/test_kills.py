@@ -13,10 +13,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-import yaml
-from conftest import run
+from conftest import run, set_params
 
-SMALL = {"lr": 0.001, "lr_sweep": [], "seeds": 4, "epochs": 120}
+PARAMS = {"lr": 0.001, "lr_sweep": [], "seeds": 4, "epochs": 120}
 REPRO = ["dvc", "repro"]
 
 
@@ -24,8 +23,7 @@ REPRO = ["dvc", "repro"]
 def project(clone_project: Callable[[], Path]) -> Path:
     """A clone with few networks, after its first `dvc repro`."""
     folder = clone_project()
-    params = yaml.safe_load((folder / "params.yaml").read_text())
-    (folder / "params.yaml").write_text(yaml.safe_dump(params | SMALL, sort_keys=False))
+    set_params(folder, PARAMS)
     run(["dvc", "repro"], folder)
     return folder
 

@@ -13,23 +13,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import yaml
-from conftest import run
+from conftest import ARM_FILES, run, set_params
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
 EPOCHS, RATES = 200, [0.001, 0.1]
-SMALL = {"lr": 0.001, "lr_sweep": RATES, "seeds": 4, "epochs": EPOCHS}
+PARAMS = {"lr": 0.001, "lr_sweep": RATES, "seeds": 4, "epochs": EPOCHS}
 PASSWORD = "s3cr/t-w0rd"
-ARM_FILES = {"curves.csv", "diagnostics.parquet", "history.parquet", "model.pt", "surface.csv"}
 
 
 @pytest.fixture(scope="module")
 def project(clone_project: Callable[[], Path]) -> Path:
     """A clone with few networks, and its data."""
     folder = clone_project()
-    params = yaml.safe_load((folder / "params.yaml").read_text())
-    (folder / "params.yaml").write_text(yaml.safe_dump(params | SMALL, sort_keys=False))
+    set_params(folder, PARAMS)
     stage(folder, "generate_data", "")
     return folder
 
