@@ -18,13 +18,12 @@ import torch
 from stages.evidence.claims import CLAIMS, REFUTED, SUPPORTED, Experiment, Judgement, Rules, judge
 from stages.evidence.paired import PairedDifference, paired_difference, wilson_interval
 from stages.params import load_params
-from stages.training.arm import ORDER, Schedule, Table, train_arm
+from stages.training.arm import OTHER_ORDER, Schedule, Table, train_arm
 from stages.training.datasets import load_source, split_rows
 from stages.training.diagnostics import Diagnostics
 from stages.training.network import Architecture
 
 ALPHA, RESAMPLES = 0.05, 999
-OTHER_ORDER = ORDER + 1
 GROUPS_AT_ONCE = 8  # trained as one
 RATES = [0.01, 0.03, 0.1, 0.3, 1.0]
 ROOT = Path(__file__).parents[1]
@@ -195,7 +194,7 @@ def default_tables() -> tuple[Table, Table]:
     data = load_params(ROOT / "params.yaml").data
     rows = load_source(data.source, samples=data.samples, noise=data.noise, seed=data.seed)
     return tuple(
-        Table(torch.from_numpy(part.x).float(), torch.from_numpy(part.y).float())
+        Table(torch.from_numpy(part.x).float(), torch.from_numpy(part.y))
         for part in split_rows(rows, split=data.split, val_fraction=data.val_fraction, seed=data.seed)
     )
 
@@ -203,7 +202,7 @@ def default_tables() -> tuple[Table, Table]:
 def _judge(arms: Mapping[str, Tables], lr: float) -> tuple[Judgement, ...]:
     """Judge all claims; a network so large that also `regularizes` is measured."""
     train, val = default_tables()
-    share = float(val.y.mean())
+    share = float(val.y.double().mean())
     experiment = Experiment(
         histories={arm: history for arm, (history, _) in arms.items()},
         diagnostics={arm: diagnostics for arm, (_, diagnostics) in arms.items()},

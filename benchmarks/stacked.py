@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from stages.training.arm import Schedule, Table, evaluate, train_arm
 from stages.training.diagnostics import Diagnostics
-from stages.training.network import Architecture, BatchNorm, build_network
+from stages.training.network import Architecture, Normalization, build_network
 from stages.training.replicas import stack
 
 RATES = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0]
@@ -33,8 +33,8 @@ def main() -> None:
     print(f"{EPOCHS} epochs, {len(train.y)} rows, batch {BATCH_SIZE}; median of {REPEATS} runs, taken in turn")
     print("arm        DataLoader loop, 1 network   stacked, 448 networks   networks per second   diagnostics add")
     schedule = Schedule(RATES, SEEDS, EPOCHS, BATCH_SIZE)
-    for arm, norm in {"baseline": None, "bn": BatchNorm()}.items():
-        architecture = Architecture(train.x.shape[1], batch_norm=norm)
+    for arm, norm in {"baseline": None, "bn": Normalization()}.items():
+        architecture = Architecture(train.x.shape[1], normalization=norm)
         loop, stacked, watched = _time_in_turn(
             lambda a=architecture: _loop_over_one_network(train, val, a),
             lambda a=architecture: train_arm(train, val, a, schedule),
@@ -71,7 +71,7 @@ def _loop_over_one_network(train: Table, val: Table, architecture: Architecture)
         network.train()
         for x, y in loader:
             optimizer.zero_grad()
-            F.binary_cross_entropy_with_logits(network(x).squeeze(1), y).backward()
+            F.binary_cross_entropy_with_logits(network(x).squeeze(1), y.float()).backward()
             optimizer.step()
         evaluate(stack([network]), train, val)
 

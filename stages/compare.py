@@ -4,8 +4,8 @@ Reads   results/{baseline,bn}/
             history.parquet       lr, seed, epoch, losses (nats), accuracies (in [0, 1])
             curves.csv            at `lr`, per epoch: means and 95% intervals over seeds
             diagnostics.parquet   at `lr`, per (seed, epoch): what was measured inside the networks
-            surface.csv           two features, and P(class 1) of the median network
-        data/train.csv, data/val.csv
+            surface.csv           two features, and what the median network says
+        data/train.csv, data/val.csv, data/classes.json
 Writes  results/
             metrics.json          per arm the means over seeds at `lr` after the last epoch, the paired difference in
                                   val_accuracy with interval and p value, the verdict on each claim; null: no number
@@ -72,8 +72,11 @@ def _read_comparison(params: Params) -> "Comparison":
 
     from stages.evidence.claims import Experiment, Rules, count_parameters
     from stages.evidence.comparison import compare_arms
+    from stages.evidence.wording import describe_contrast
 
     train, val = pd.read_csv("data/train.csv"), pd.read_csv("data/val.csv")
+    classes = json.loads(Path("data/classes.json").read_text(encoding="utf-8"))
+    widths = params.model.hidden, params.bn.hidden or params.model.hidden
     experiment = Experiment(
         histories={arm: pd.read_parquet(RESULTS / arm / "history.parquet") for arm in ARMS},
         diagnostics={arm: pd.read_parquet(RESULTS / arm / "diagnostics.parquet") for arm in ARMS},
@@ -81,14 +84,15 @@ def _read_comparison(params: Params) -> "Comparison":
         majority=float(val["label"].value_counts(normalize=True).max()),
         train_rows=len(train),
         batch_size=params.batch_size,
-        parameters=count_parameters(train.shape[1] - 1, params.model.hidden),
+        parameters=max(count_parameters(train.shape[1] - 1, hidden, len(classes)) for hidden in widths),
+        contrast=describe_contrast(params.bn.kind, *widths),
     )
     evidence = params.evidence
     rules = Rules(evidence.smallest_effect.model_dump(), evidence.alpha, evidence.resamples)
     curves, surfaces = (
         {arm: pd.read_csv(RESULTS / arm / f"{name}.csv") for arm in ARMS} for name in ("curves", "surface")
     )
-    return compare_arms(experiment, rules, curves=curves, surfaces=surfaces, val=val)
+    return compare_arms(experiment, rules, curves=curves, surfaces=surfaces, val=val, classes=classes)
 
 
 def _write_results(comparison: "Comparison", metrics: dict[str, Any], params: Params) -> list[Path]:
@@ -98,7 +102,9 @@ def _write_results(comparison: "Comparison", metrics: dict[str, Any], params: Pa
     from stages.evidence.summary import tabulate_claims
 
     (RESULTS / "metrics.json").write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    tabulate_claims(comparison.judgements).to_csv(RESULTS / "claims.csv", index=False, lineterminator="\n")
+    tabulate_claims(comparison.judgements, comparison.experiment.contrast).to_csv(
+        RESULTS / "claims.csv", index=False, lineterminator="\n"
+    )
     comparison.pairs.to_csv(RESULTS / "pairs.csv", lineterminator="\n")
     pictures = draw_all(comparison, RESULTS)
     (RESULTS / "report.html").write_text(render_report(comparison, pictures, params.flat()), encoding="utf-8")

@@ -1,11 +1,13 @@
 """Stage `generate_data`: make or read the rows, and split them into a training and a validation set.
 
 Reads   the params `data`; data/own/ or another path, where data.source names a CSV
-Writes  data/train.csv, data/val.csv: the feature columns, then `label` (0 or 1)
+Writes  data/train.csv, data/val.csv: the feature columns, then `label` (0 to K - 1)
+        data/classes.json: the names of the K classes, in the order of `label`
 
 Label noise falls on the training rows alone; the scaling is fitted on the training rows.
 """
 
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +32,10 @@ def main() -> None:
         train, val = standardize(train, val)
     for name, part in {"train": train, "val": val}.items():
         part.table().to_csv(Path("data") / f"{name}.csv", index=False, lineterminator="\n")
-    print(f"{data.source}: {len(train.y)} training and {len(val.y)} validation rows, {len(rows.columns)} features")
+    names = json.dumps(rows.classes, ensure_ascii=False)
+    Path("data/classes.json").write_text(names + "\n", encoding="utf-8")
+    sizes = f"{len(train.y)} training and {len(val.y)} validation rows"
+    print(f"{data.source}: {sizes}, {len(rows.columns)} features, {len(rows.classes)} classes")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import difflib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,7 +20,7 @@ from stages import InputError
 
 NOISY_SOURCES = {"circles", "moons", "spirals"}
 GENERATED_SOURCES = NOISY_SOURCES | {"tutorial_rings"}
-REAL_SOURCES = {"breast_cancer"}
+REAL_SOURCES = {"breast_cancer", "digits", "wine"}
 
 LearningRate = Annotated[float, Field(ge=1e-10, le=1e10)]  # beyond, a step in float32 is nothing or infinite
 
@@ -61,23 +62,63 @@ class DataParams(_Section):
 
 
 class ModelParams(_Section):
-    """The network, apart from batch normalization."""
+    """The network, apart from what normalizes it."""
 
     hidden: list[PositiveInt] = Field(
         min_length=1, description="a list of widths such as [2, 2], each a whole number of at least 1"
     )
-    activation: Literal["relu", "tanh", "sigmoid"] = Field(description="one of relu, tanh, sigmoid")
-    init: Literal["pytorch", "keras", "he"] = Field(description="one of pytorch, keras, he")
+    activation: Literal["relu", "leaky_relu", "tanh", "sigmoid", "gelu"] = Field(
+        description="one of relu, leaky_relu, tanh, sigmoid, gelu"
+    )
+    init: Literal["pytorch", "keras", "he", "normal"] = Field(description="one of pytorch, keras, he, normal")
+    init_std: float | None = Field(gt=0, le=1e10, description="null, or for init normal a number above 0, up to 1e10")
+
+    @model_validator(mode="after")
+    def _only_normal_has_a_deviation(self) -> "ModelParams":
+        if self.init == "normal" and self.init_std is None:
+            raise ValueError("model.init_std = None contradicts model.init = 'normal': expected a number above 0")
+        if self.init != "normal" and self.init_std is not None:
+            raise ValueError(
+                f"model.init_std = {self.init_std!r} contradicts model.init = {self.init!r}:"
+                " expected null, or init: normal, the only one that uses it"
+            )
+        return self
 
 
-class BatchNormParams(_Section):
-    """Batch normalization, in PyTorch's conventions."""
+class NormalizationParams(_Section):
+    """What the arm `bn` has and `baseline` has not, in PyTorch's conventions."""
 
+    kind: Literal["batch", "layer", "group", "none"] = Field(description="one of batch, layer, group, none")
+    hidden: list[PositiveInt] | None = Field(
+        min_length=1, description="null, or a list of widths such as [3, 2], each a whole number of at least 1"
+    )
     placement: Literal["after_activation", "before_activation"] = Field(
         description="after_activation or before_activation"
     )
-    momentum: float = Field(gt=0, le=1, description="a number above 0 and at most 1 (0.01 is what Keras calls 0.99)")
+    momentum: float | None = Field(
+        gt=0,
+        le=1,
+        description="a number above 0 and at most 1 (0.01 is what Keras calls 0.99), or null: the cumulative average",
+    )
     eps: float = Field(gt=0, description="a number above 0")
+    affine: bool = Field(description="true or false")
+    inputs: bool = Field(description="true or false")
+    groups: PositiveInt = Field(description="a whole number of at least 1")
+
+    @model_validator(mode="after")
+    def _settings_fit_the_kind(self) -> "NormalizationParams":
+        if self.groups != 1 and self.kind != "group":
+            raise ValueError(
+                f"bn.groups = {self.groups!r} contradicts bn.kind = {self.kind!r}:"
+                " expected 1, or kind: group, the only one that uses it"
+            )
+        for name, neutral in {"inputs": False, "affine": True}.items():
+            if self.kind == "none" and getattr(self, name) != neutral:
+                raise ValueError(
+                    f"bn.{name} = {getattr(self, name)!r} contradicts bn.kind = 'none', which normalizes nothing:"
+                    f" expected {str(neutral).lower()}"
+                )
+        return self
 
 
 class SmallestEffectParams(_Section):
@@ -113,11 +154,12 @@ class Params(_Section):
     seeds: int = Field(ge=2, description="a whole number of at least 2: an interval needs two")
     epochs: int = Field(ge=1, description="a whole number of at least 1")
     batch_size: int = Field(ge=2, description="a whole number of at least 2: one example cannot be normalized")
-    optimizer: Literal["adam", "sgd", "rmsprop"] = Field(description="one of adam, sgd, rmsprop")
+    optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = Field(description="one of adam, adamw, sgd, rmsprop")
     momentum: float = Field(ge=0, lt=1, description="a number from 0 to below 1")
+    weight_decay: float = Field(ge=0, le=1e10, description="a number from 0 to 1e10")
     data: DataParams
     model: ModelParams
-    bn: BatchNormParams
+    bn: NormalizationParams
     evidence: EvidenceParams
     tracking: TrackingParams
 
@@ -131,11 +173,24 @@ class Params(_Section):
         repeated = sorted({rate for rate in self.lr_sweep if self.lr_sweep.count(rate) > 1})
         if repeated:
             raise ValueError(f"lr_sweep = {self.lr_sweep!r} repeats {repeated}: expected each rate once")
+        key, widths = ("bn.hidden", self.bn.hidden) if self.bn.hidden else ("model.hidden", self.model.hidden)
+        check_widths(self.bn.kind, self.bn.groups, widths, f"{key} = {widths!r}")
         return self
 
     def flat(self) -> dict[str, Any]:
         """Return every value under its dotted key, as MLflow logs them: `{"lr": 0.001, "data.source": ...}`."""
         return _flatten(self.model_dump())
+
+
+def check_widths(kind: str, groups: int, widths: Sequence[int], what: str) -> None:
+    """Raise InputError where layer or group norm cannot normalize layers of these `widths`; `what` names them.
+
+    One feature alone, less its mean, is zero: a group needs two.
+    """
+    if kind in ("layer", "group") and any(width % groups or width < 2 * groups for width in widths):
+        contradicted = f"bn.kind = {kind!r}" + (f" with bn.groups = {groups}" if kind == "group" else "")
+        allowed = f"multiples of {groups}" if groups > 1 else "widths"
+        raise InputError(f"{what} contradicts {contradicted}: expected {allowed} of at least {2 * groups}")
 
 
 def load_params(path: str | Path = "params.yaml") -> Params:

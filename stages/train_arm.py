@@ -1,4 +1,4 @@
-"""What the stages `train_baseline` and `train_bn` have in common: they train one arm, and differ in batch norm alone.
+"""What the stages `train_baseline` and `train_bn` have in common: they train one arm, and differ in `bn` alone.
 
 Reads   data/train.csv, data/val.csv: feature columns, then `label`
 Writes  in results/<arm>/
@@ -8,7 +8,8 @@ Writes  in results/<arm>/
                           at `lr`: seed, epoch, covariate_shift, gradient_cosine, input_shift, loss_range (nats),
                           gradient_change, beta_smoothness, dead_layer (0 or 1); see stages/training/diagnostics.py
         curves.csv        at `lr`: epoch, and of each measure the mean over seeds and its 95% interval
-        surface.csv       where there are two features: both on a grid, and P(class 1) of model.pt there; else no rows
+        surface.csv       where there are two features: both on a grid, and P(class 1) of model.pt there (the most
+                          probable class, where there are more than two); else no rows
         model.pt          the network at `lr` of the seed with the median final val_accuracy
 Logs    an MLflow run for the arm with a child run per learning rate
 """
@@ -19,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stages.params import Params, load_params
+from stages.params import Params, check_widths, load_params
 from stages.tracking import StageRun, file_md5, track_stage
 
 if TYPE_CHECKING:
@@ -45,19 +46,26 @@ def _train(arm: str, params: Params, rates: Sequence[float], run: StageRun) -> N
     import torch
 
     from stages.evidence.curves import final_values, median_seed, summarize_epochs
+    from stages.evidence.wording import describe_contrast
     from stages.training.arm import Table, train_arm
     from stages.training.diagnostics import Diagnostics
     from stages.training.network import load_network, save_network
     from stages.training.replicas import unstack
-    from stages.training.surface import probability_surface
+    from stages.training.surface import draw_surface
 
     torch.set_num_threads(1)  # the networks are small, and the bytes must not depend on the machine's cores
     train, val = Table.read(TRAIN), Table.read(VAL)
-    architecture = _architecture(arm, params, features=train.x.shape[1])
-    schedule = _schedule(params, rates)
+    architecture = _architecture(arm, params, features=train.x.shape[1], classes=train.classes)
+    schedule = _schedule(arm, params, rates)
     _note_dropped_example(len(train.y), schedule.batch_size)
     diagnostics = Diagnostics(train.x, schedule.seeds, params.lr, schedule.replicas(params.lr))
-    with EpochReport(arm, run, schedule, params.lr) as report:
+    title = arm
+    if arm == "bn":  # params.bn is not for the baseline to read: it would be trained anew for nothing
+        contrast = describe_contrast(params.bn.kind, params.model.hidden, params.bn.hidden)
+        title = f"{arm}, {contrast.labels[arm]}"
+        if not contrast.alike:
+            print(f"note: a pair {contrast.pair}", file=sys.stderr)
+    with EpochReport(title, run, schedule, params.lr) as report:
         networks, history = train_arm(train, val, architecture, schedule, report, diagnostics)
 
     folder = Path("results", arm)
@@ -70,7 +78,7 @@ def _train(arm: str, params: Params, rates: Sequence[float], run: StageRun) -> N
     save_network(network, architecture, folder / "model.pt")
     network = load_network(folder / "model.pt")
     rows = pd.concat([pd.read_csv(TRAIN), pd.read_csv(VAL)])
-    probability_surface(network, rows).to_csv(folder / "surface.csv", index=False, lineterminator="\n")
+    draw_surface(network, rows).to_csv(folder / "surface.csv", index=False, lineterminator="\n")
 
     run.log_summary({"seconds_per_epoch": report.seconds / schedule.epochs})
     run.set_tag("history.md5", file_md5(folder / "history.parquet"))
@@ -85,14 +93,14 @@ def _train(arm: str, params: Params, rates: Sequence[float], run: StageRun) -> N
 class EpochReport:
     """Tells of every epoch: MLflow, and a progress bar where stderr is a terminal."""
 
-    def __init__(self, arm: str, run: StageRun, schedule: "Schedule", lr: float) -> None:
+    def __init__(self, title: str, run: StageRun, schedule: "Schedule", lr: float) -> None:
         from tqdm import tqdm
 
         self.run, self.rates, self.seconds = run, schedule.learning_rates, 0.0
         self.headline = self.rates.index(lr)
         networks = len(self.rates) * len(schedule.seeds)
         self.bar = tqdm(
-            total=schedule.epochs, desc=f"{arm}: {networks} networks", unit="epoch", disable=None, dynamic_ncols=True
+            total=schedule.epochs, desc=f"{title}: {networks} networks", unit="epoch", disable=None, dynamic_ncols=True
         )
 
     def __call__(self, epoch: int, measures: "dict[str, np.ndarray]") -> None:
@@ -122,19 +130,31 @@ class EpochReport:
         self.bar.close()
 
 
-def _architecture(arm: str, params: Params, features: int) -> "Architecture":
-    from stages.training.network import Architecture, BatchNorm
+def _architecture(arm: str, params: Params, *, features: int, classes: int) -> "Architecture":
+    from stages.training.network import Architecture, Normalization
 
-    norm = None
+    hidden, normalization = params.model.hidden, None
     if arm == "bn":
-        norm = BatchNorm(placement=params.bn.placement, momentum=params.bn.momentum, eps=params.bn.eps)
-    model = params.model
-    return Architecture(features, model.hidden, model.activation, model.init, batch_norm=norm)
+        bn, hidden = params.bn, params.bn.hidden or hidden
+        if bn.inputs:
+            check_widths(bn.kind, bn.groups, [features], f"bn.inputs = True on data of {features} features")
+        if bn.kind != "none":
+            normalization = Normalization(**bn.model_dump(exclude={"hidden"}))
+    return Architecture(
+        features=features,
+        hidden=hidden,
+        activation=params.model.activation,
+        init=params.model.init,
+        init_std=params.model.init_std,
+        classes=classes,
+        normalization=normalization,
+    )
 
 
-def _schedule(params: Params, rates: Sequence[float]) -> "Schedule":
-    from stages.training.arm import Schedule
+def _schedule(arm: str, params: Params, rates: Sequence[float]) -> "Schedule":
+    from stages.training.arm import ORDER, OTHER_ORDER, Schedule
 
+    same_networks = arm == "bn" and params.bn.kind == "none" and params.bn.hidden in (None, params.model.hidden)
     return Schedule(
         learning_rates=rates,
         seeds=range(params.seeds),
@@ -142,6 +162,8 @@ def _schedule(params: Params, rates: Sequence[float]) -> "Schedule":
         batch_size=params.batch_size,
         optimizer=params.optimizer,
         momentum=params.momentum,
+        weight_decay=params.weight_decay,
+        order_stream=OTHER_ORDER if same_networks else ORDER,
     )
 
 

@@ -32,7 +32,17 @@ def tiny_tables() -> tuple[Table, Table]:
     """34 training and 20 validation rows of two features in float64: batches of 16 leave a short one of 2."""
     generator = torch.Generator().manual_seed(3)
     x = torch.randn(54, 2, generator=generator, dtype=torch.float64)
-    y = (x.square().sum(dim=1) > 1.4).double()
+    return split_table(x, (x.square().sum(dim=1) > 1.4).long())
+
+
+@pytest.fixture
+def three_classes(tiny_tables: tuple[Table, Table]) -> tuple[Table, Table]:
+    """The same rows in three rings."""
+    x = torch.cat([table.x for table in tiny_tables])
+    return split_table(x, torch.bucketize(x.square().sum(dim=1), torch.tensor([0.8, 2.2], dtype=x.dtype)))
+
+
+def split_table(x: torch.Tensor, y: torch.Tensor) -> tuple[Table, Table]:
     return Table(x[:34], y[:34]), Table(x[34:], y[34:])
 
 

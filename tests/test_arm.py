@@ -2,11 +2,15 @@
 
 import copy
 from dataclasses import replace
+from functools import partial
+from itertools import combinations, product
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stages import MEASURES
@@ -22,25 +26,107 @@ from stages.training.arm import (
     evaluate,
     train_arm,
 )
-from stages.training.network import Architecture, BatchNorm, build_network
+from stages.training.network import Architecture, Normalization, build_network
 from stages.training.replicas import stack, unstack
 
 NORMS = {
     "baseline": None,
-    "after": BatchNorm("after_activation"),
-    "before": BatchNorm("before_activation", momentum=0.3, eps=0.001),
+    "after": Normalization(placement="after_activation"),
+    "before": Normalization(placement="before_activation", momentum=0.3, eps=0.001),
 }
+OPTIMIZERS = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "sgd": partial(torch.optim.SGD, momentum=0.9),
+    "rmsprop": torch.optim.RMSprop,
+}
+# Every value of every option that changes what is trained, and the options that have no effect beside a kind.
+OPTIONS: dict[str, list[Any]] = {
+    "activation": ["relu", "leaky_relu", "tanh", "sigmoid", "gelu"],
+    "kind": ["none", "batch", "layer", "group"],
+    "init": ["pytorch", "keras", "he", "normal"],
+    "optimizer": ["adam", "adamw", "sgd", "rmsprop"],
+    "momentum": [0.1, 0.6, None],
+    "hidden": [(6,), (6, 8), (8, 6, 6)],  # two features a group would be -1 and 1, and their gradient rounding noise
+    "batch_size": [16, 11, 34],  # a short last batch of 2; one of 1, which is left out; all in one
+    "classes": [2, 3],
+    "placement": ["after_activation", "before_activation"],
+    "eps": [1e-5, 1e-2],
+    "affine": [True, False],
+    "inputs": [True, False],
+    "weight_decay": [0.0, 0.1],
+}
+WITHOUT_EFFECT = {
+    "none": {"placement", "momentum", "eps", "affine", "inputs"},
+    "layer": {"momentum"},
+    "group": {"momentum"},
+}
+
+
+def pairs(choice: dict[str, Any]) -> set[tuple[Any, ...]]:
+    """Return the pairs of options with the values that meet in a choice and have an effect there."""
+    void = WITHOUT_EFFECT.get(choice.get("kind"), set())
+    return set(combinations(sorted(item for item in choice.items() if item[0] not in void), 2))
+
+
+def all_pairs() -> list[tuple[Any, ...]]:
+    meetings = (product(OPTIONS[a], OPTIONS[b], [(a, b)]) for a, b in combinations(sorted(OPTIONS), 2))
+    found = [((a, one), (b, other)) for meeting in meetings for one, other, (a, b) in meeting]
+    return [pair for pair in found if pair in pairs(dict(pair))]
+
+
+def cover_pairs() -> list[dict[str, Any]]:
+    """Return few choices of one value per option in which any two values of two options meet at least once.
+
+    Greedy: a choice starts from two values that have not met, and goes on, option by option, with the value that meets
+    most of the others for the first time.
+    """
+    missing = dict.fromkeys(all_pairs())  # not a set, whose order differs from run to run
+    choices = []
+    while missing:
+        first = next(iter(missing))
+        choice = dict(first)
+        for name in ["kind", *OPTIONS]:
+            if name not in choice:
+                met = {value: pairs(choice | {name: value}) & missing.keys() for value in OPTIONS[name]}
+                choice[name] = max(OPTIONS[name], key=lambda value: (first in met[value], len(met[value])))
+        for pair in pairs(choice):
+            missing.pop(pair, None)
+        choices.append(choice)
+    return choices
+
+
+CHOICES = cover_pairs()
+
+
+def make_tables(classes: int) -> tuple[Table, Table]:
+    """Return 34 training and 20 validation rows of four features, in float64."""
+    x = torch.randn(54, 4, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    borders = {2: [3.0], 3: [2.0, 4.0]}[classes]
+    y = torch.bucketize(x.square().sum(dim=1), torch.tensor(borders, dtype=x.dtype))
+    return Table(x[:34], y[:34]), Table(x[34:], y[34:])
+
+
+def make_settings(choice: dict[str, Any]) -> tuple[Architecture, Schedule]:
+    norm = None
+    if choice["kind"] != "none":
+        own = {name: choice[name] for name in ("kind", "placement", "momentum", "eps", "affine", "inputs")}
+        norm = Normalization(**own, groups=2 if choice["kind"] == "group" else 1)
+    shape = {name: choice[name] for name in ("hidden", "activation", "init", "classes")}
+    std = 0.5 if choice["init"] == "normal" else None
+    how = {name: choice[name] for name in ("batch_size", "optimizer", "weight_decay")}
+    momentum = 0.9 if choice["optimizer"] == "sgd" else 0.0
+    return (
+        Architecture(4, init_std=std, normalization=norm, **shape),
+        Schedule([0.01, 0.05], [0, 5], epochs=4, momentum=momentum, **how),
+    )
 
 
 def train_alone(
     train: Table, val: Table, architecture: Architecture, schedule: Schedule, lr: float, seed: int
 ) -> tuple[nn.Sequential, list[list[float]]]:
     network = build_network(architecture, _generator(seed, WEIGHTS)).double()
-    optimizer = {
-        "adam": lambda weights: torch.optim.Adam(weights, lr=lr),
-        "sgd": lambda weights: torch.optim.SGD(weights, lr=lr, momentum=schedule.momentum),
-        "rmsprop": lambda weights: torch.optim.RMSprop(weights, lr=lr),
-    }[schedule.optimizer](network.parameters())
+    optimizer = OPTIMIZERS[schedule.optimizer](network.parameters(), lr=lr, weight_decay=schedule.weight_decay)
     order = _generator(seed, ORDER)
     history = [measure_alone(network, train, val)]
     for _ in range(schedule.epochs):
@@ -50,10 +136,16 @@ def train_alone(
             if len(index) == 1:
                 continue
             optimizer.zero_grad()
-            F.binary_cross_entropy_with_logits(network(train.x[index]).squeeze(1), train.y[index]).backward()
+            loss_alone(network(train.x[index]), train.y[index]).backward()
             optimizer.step()
         history.append(measure_alone(network, train, val))
     return network.eval(), history
+
+
+def loss_alone(logits: Tensor, y: Tensor) -> Tensor:
+    if logits.shape[1] > 1:
+        return F.cross_entropy(logits, y)
+    return F.binary_cross_entropy_with_logits(logits.squeeze(1), y.double())
 
 
 @torch.no_grad()
@@ -61,37 +153,57 @@ def measure_alone(network: nn.Sequential, train: Table, val: Table) -> list[floa
     network.eval()
     measured = []
     for table in (train, val):
-        logits = network(table.x).squeeze(1)
-        measured.append(F.binary_cross_entropy_with_logits(logits, table.y).item())
-        measured.append(((logits > 0) == (table.y == 1)).double().mean().item())
+        logits = network(table.x)
+        said = logits.argmax(dim=1) if logits.shape[1] > 1 else (logits.squeeze(1) > 0).long()
+        measured += [loss_alone(logits, table.y).item(), (said == table.y).double().mean().item()]
     return measured
 
 
+@pytest.mark.parametrize("choice", CHOICES, ids=lambda choice: "-".join(map(str, choice.values())))
+def test_a_replica_is_the_network_that_plain_pytorch_trains(choice: dict[str, Any]) -> None:
+    architecture, schedule = make_settings(choice)
+    tables = make_tables(choice["classes"])
+    networks, history = train_arm(*tables, architecture, schedule)
+    assert_alone_is_the_same(tables, architecture, schedule, networks, history, lr=0.05, seed=5)
+
+
+def test_these_choices_hold_every_two_values_together() -> None:
+    met = set().union(*map(pairs, CHOICES))
+    for a, b in combinations(sorted(OPTIONS), 2):
+        for one, other in product(OPTIONS[a], OPTIONS[b]):
+            kind = {a: one, b: other}.get("kind")
+            if not {a, b} & WITHOUT_EFFECT.get(kind, set()):
+                assert ((a, one), (b, other)) in met
+    assert {(choice["kind"], choice["momentum"]) for choice in CHOICES} >= {("batch", None), ("batch", 0.6)}
+    assert len(CHOICES) < 50  # all together would be over half a million
+
+
 @pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize(("optimizer", "momentum"), [("adam", 0.0), ("sgd", 0.9), ("rmsprop", 0.0)])
-def test_a_replica_is_the_network_that_plain_pytorch_trains(
-    tiny_tables: tuple[Table, Table], norm: str, optimizer: str, momentum: float
-) -> None:
-    architecture = Architecture(2, [3, 2], batch_norm=NORMS[norm])
-    schedule = Schedule([0.001, 0.01, 0.2], [0, 1, 5], epochs=4, batch_size=16, optimizer=optimizer, momentum=momentum)
+def test_so_are_all_replicas(tiny_tables: tuple[Table, Table], norm: str) -> None:
+    architecture = Architecture(2, [3, 2], normalization=NORMS[norm])
+    schedule = Schedule([0.001, 0.01, 0.2], [0, 1, 5], epochs=4, batch_size=16)
     networks, history = train_arm(*tiny_tables, architecture, schedule)
+    for lr, seed in product(schedule.learning_rates, schedule.seeds):
+        assert_alone_is_the_same(tiny_tables, architecture, schedule, networks, history, lr, seed)
+
+
+def assert_alone_is_the_same(
+    tables: tuple[Table, Table],
+    architecture: Architecture,
+    schedule: Schedule,
+    networks: nn.Sequential,
+    history: pd.DataFrame,
+    lr: float,
+    seed: int,
+) -> None:
+    alone, measured = train_alone(*tables, architecture, schedule, lr, seed)
+    rows = history[(history["lr"] == lr) & (history["seed"] == seed)]
+    np.testing.assert_allclose(rows[list(MEASURES)], measured, rtol=1e-8, atol=1e-10)
+    replica = unstack(networks, schedule.replica(lr, seed)).double()
     # A bias right before batch norm has no effect: its gradient is rounding noise, which adam and rmsprop magnify.
-    atol = 1e-6 if norm == "before" else 1e-10
-    for lr in schedule.learning_rates:
-        for seed in schedule.seeds:
-            alone, measured = train_alone(*tiny_tables, architecture, schedule, lr, seed)
-            rows = history[(history["lr"] == lr) & (history["seed"] == seed)]
-            np.testing.assert_allclose(rows[list(MEASURES)], measured, rtol=1e-8, atol=1e-10)
-            replica = unstack(networks, schedule.replica(lr, seed)).double()
-            torch.testing.assert_close(replica.state_dict(), alone.state_dict(), rtol=1e-8, atol=atol)
-
-
-def test_other_widths_and_activations_hold_too(tiny_tables: tuple[Table, Table]) -> None:
-    architecture = Architecture(2, [7, 1, 5], activation="tanh", init="keras", batch_norm=NORMS["after"])
-    schedule = Schedule([0.01, 0.1], [3, 4], epochs=2, batch_size=11)  # a last batch of one, left out by both
-    networks, _ = train_arm(*tiny_tables, architecture, schedule)
-    alone, _ = train_alone(*tiny_tables, architecture, schedule, 0.1, 4)
-    torch.testing.assert_close(unstack(networks, 3).double().state_dict(), alone.state_dict(), rtol=1e-8, atol=1e-10)
+    norm = architecture.normalization
+    atol = 1e-6 if norm and norm.placement == "before_activation" else 1e-10
+    torch.testing.assert_close(replica.state_dict(), alone.state_dict(), rtol=1e-8, atol=atol)
 
 
 def test_history_has_one_row_per_rate_seed_and_epoch(tiny_tables: tuple[Table, Table]) -> None:
@@ -118,7 +230,7 @@ def test_a_seed_has_the_same_batches_at_every_rate(tiny_tables: tuple[Table, Tab
 def test_pairs_share_their_initial_weights(tiny_tables: tuple[Table, Table]) -> None:
     schedule = Schedule([0.01, 0.1], [0, 1], epochs=0, batch_size=16)
     plain = build_replicas(Architecture(2), schedule)
-    normalized = build_replicas(Architecture(2, batch_norm=BatchNorm()), schedule)
+    normalized = build_replicas(Architecture(2, normalization=Normalization()), schedule)
     torch.testing.assert_close(plain.linear2.weight, normalized.linear2.weight, rtol=0, atol=0)
     torch.testing.assert_close(plain.linear2.weight[:2], plain.linear2.weight[2:], rtol=0, atol=0)
     assert not torch.equal(plain.linear2.weight[0], plain.linear2.weight[1])
@@ -133,7 +245,7 @@ def test_a_seed_has_unrelated_streams() -> None:
 
 @pytest.mark.parametrize("norm", NORMS)
 def test_a_replica_does_not_depend_on_its_neighbours(tiny_tables: tuple[Table, Table], norm: str) -> None:
-    architecture = Architecture(2, [3, 2], batch_norm=NORMS[norm])
+    architecture = Architecture(2, [3, 2], normalization=NORMS[norm])
     schedule = Schedule([0.01, 1e300], [0, 1], epochs=3, batch_size=16, optimizer="sgd")
     both, history = train_arm(*tiny_tables, architecture, schedule)
     alone, _ = train_arm(*tiny_tables, architecture, replace(schedule, learning_rates=[0.01]))
@@ -144,9 +256,9 @@ def test_a_replica_does_not_depend_on_its_neighbours(tiny_tables: tuple[Table, T
 
 
 def test_same_settings_give_the_same_bytes(tiny_tables: tuple[Table, Table]) -> None:
-    single = [Table(table.x.float(), table.y.float()) for table in tiny_tables]
+    single = [Table(table.x.float(), table.y) for table in tiny_tables]
     schedule = Schedule([0.01, 0.1], range(5), epochs=3, batch_size=16)
-    arguments = (*single, Architecture(2, batch_norm=BatchNorm()), schedule)
+    arguments = (*single, Architecture(2, normalization=Normalization()), schedule)
     first, again = train_arm(*arguments)[1], train_arm(*arguments)[1]
     assert first.to_numpy().tobytes() == again.to_numpy().tobytes()
 
@@ -157,11 +269,35 @@ def test_evaluation_by_hand() -> None:
     with torch.no_grad():
         network.linear1.weight.fill_(2.0)
         network.linear1.bias.fill_(0.0)
-    train = Table(torch.tensor([[1.0], [-1.0], [0.0]]), torch.tensor([1.0, 1.0, 0.0]))
+    train = Table(torch.tensor([[1.0], [-1.0], [0.0]]), torch.tensor([1, 1, 0]))
     measures = evaluate(stack([network]), train, train)
     assert measures["train_accuracy"].tolist() == pytest.approx([2 / 3])  # a logit of zero says class 0
     right, wrong, undecided = np.log1p(np.exp(-2)), np.log1p(np.exp(2)), np.log(2)
     assert measures["train_loss"].tolist() == pytest.approx([(right + wrong + undecided) / 3])
+
+
+def test_evaluation_of_three_classes_by_hand() -> None:
+    network = nn.Sequential()
+    network.add_module("linear1", nn.Linear(1, 3, bias=False))
+    network.linear1.bias = nn.Parameter(torch.zeros(3))
+    with torch.no_grad():
+        network.linear1.weight.copy_(torch.tensor([[1.0], [-1.0], [0.0]]))
+    train = Table(torch.tensor([[2.0], [-2.0], [2.0], [0.0]]), torch.tensor([0, 1, 2, 0]))
+    measures = evaluate(stack([network]), train, train)
+    assert measures["train_accuracy"].tolist() == [3 / 4]  # of equal logits, the first class is said
+    largest = np.log(np.exp(2) + np.exp(-2) + 1)
+    expected = ((largest - 2) + (largest - 2) + largest + np.log(3)) / 4
+    assert measures["train_loss"].tolist() == pytest.approx([expected])
+
+
+def test_of_many_classes_a_diverged_replica_is_wrong_everywhere(three_classes: tuple[Table, Table]) -> None:
+    networks = build_replicas(Architecture(2, classes=3), Schedule([0.01], [0, 1], 0, 16)).double()
+    with torch.no_grad():
+        networks.linear3.bias[1, 0] = torch.nan  # argmax takes NaN for the largest, and class 0 would be right
+    measures = evaluate(networks, *three_classes)
+    assert measures["val_accuracy"][1] == 0
+    assert measures["val_accuracy"][0] > 0
+    assert np.isfinite(measures["val_loss"]).tolist() == [True, False]
 
 
 def test_a_diverged_replica_is_wrong_everywhere(tiny_tables: tuple[Table, Table]) -> None:
@@ -176,7 +312,7 @@ def test_a_diverged_replica_is_wrong_everywhere(tiny_tables: tuple[Table, Table]
 
 
 def test_large_tables_are_measured_in_parts(monkeypatch: pytest.MonkeyPatch, tiny_tables: tuple[Table, Table]) -> None:
-    networks = build_replicas(Architecture(2, batch_norm=BatchNorm()), Schedule([0.01], [0, 1], 0, 16)).double()
+    networks = build_replicas(Architecture(2, normalization=Normalization()), Schedule([0.01], [0, 1], 0, 16)).double()
     whole = evaluate(networks, *tiny_tables)
     monkeypatch.setattr("stages.training.arm.EVALUATED_AT_ONCE", 7)
     for name, values in evaluate(networks, *tiny_tables).items():
@@ -191,7 +327,7 @@ def test_a_last_batch_of_one_is_left_out(rows: int, batch_size: int, dropped: in
 @pytest.mark.parametrize("norm", NORMS)
 def test_stacking_and_unstacking_returns_the_networks(norm: str) -> None:
     generator = torch.Generator().manual_seed(1)
-    networks = [build_network(Architecture(2, [3, 2], batch_norm=NORMS[norm]), generator) for _ in range(4)]
+    networks = [build_network(Architecture(2, [3, 2], normalization=NORMS[norm]), generator) for _ in range(4)]
     for network in networks:
         network(torch.randn(20, 2, generator=generator))  # gives each its own running statistics
     stacked = stack(copy.deepcopy(networks)).eval()

@@ -31,6 +31,7 @@ from stages.evidence.paired import (
     wilson_interval,
 )
 from stages.evidence.summary import collect_claims, format_verdicts, tabulate_claims
+from stages.evidence.wording import describe_contrast
 
 BY_NAME = {claim.name: claim for claim in CLAIMS}
 SMALLEST = {
@@ -155,9 +156,22 @@ def test_what_the_settings_rule_out_is_not_measured(
 
 def test_the_rule_on_overfitting_at_its_border(experiment: Experiment) -> None:
     assert count_parameters(2, [2, 2]) == 15
-    assert count_parameters(3, [4], outputs=5) == 3 * 4 + 4 + 4 * 5 + 5
+    assert count_parameters(3, [4], classes=5) == 3 * 4 + 4 + 4 * 5 + 5
     assert verdict_of("regularizes", replace(experiment, parameters=15)).verdict == NOT_MEASURED
     assert verdict_of("regularizes", replace(experiment, parameters=40)).verdict == SUPPORTED
+
+
+def test_only_batch_norm_has_the_noise_of_the_batch(experiment: Experiment) -> None:
+    full = replace(experiment, batch_size=400, contrast=describe_contrast("layer"))
+    assert verdict_of("regularizes", full).verdict == SUPPORTED
+
+
+def test_notes_name_the_arms_for_what_they_are(experiment: Experiment) -> None:
+    order = replace(experiment, contrast=describe_contrast("none"))
+    notes = {judged.name: judged.note for judged in judge(order, RULES)}
+    assert "0% in the baseline's order, 83% in another order" in notes["faster_training"]
+    assert " in another order" in notes["higher_learning_rates"]
+    assert not any("batch norm" in note or "without" in note for note in notes.values())
 
 
 def test_few_epochs_and_no_sweep_are_no_error(experiment: Experiment) -> None:
@@ -287,7 +301,7 @@ def test_files_and_terminal_hold_every_claim(experiment: Experiment) -> None:
     assert claims["regularizes"] == {"verdict": NOT_MEASURED} | dict.fromkeys(
         ("estimate", "ci_low", "ci_high", "p_holm")
     )
-    assert list(tabulate_claims(judgements)["name"]) == list(BY_NAME)
+    assert list(tabulate_claims(judgements, experiment.contrast)["name"]) == list(BY_NAME)
     lines = format_verdicts(judgements, 0.95)
     assert len(lines) == 1 + len(CLAIMS)
     assert max(map(len, lines)) <= 100

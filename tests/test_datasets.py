@@ -2,7 +2,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_breast_cancer, make_circles, make_gaussian_quantiles, make_moons
+from sklearn.datasets import (
+    load_breast_cancer,
+    load_digits,
+    load_wine,
+    make_circles,
+    make_gaussian_quantiles,
+    make_moons,
+)
 
 from stages import InputError
 from stages.training.datasets import (
@@ -52,6 +59,13 @@ def test_named_sources_are_those_of_scikit_learn() -> None:
     np.testing.assert_array_equal(cancer.x, load_breast_cancer().data)
     np.testing.assert_array_equal(cancer.y, load_breast_cancer().target)
     assert cancer.columns[0] == "mean_radius"
+    assert cancer.classes == ("malignant", "benign")
+    digits, wine = load("digits"), load("wine")
+    np.testing.assert_array_equal(digits.x, load_digits().data)
+    np.testing.assert_array_equal(digits.y, load_digits().target)
+    assert digits.classes == tuple("0123456789")
+    np.testing.assert_array_equal(wine.x, load_wine().data)
+    assert wine.classes == ("class_0", "class_1", "class_2")
 
 
 def test_spirals_without_noise_lie_on_two_opposite_arms() -> None:
@@ -88,14 +102,37 @@ def test_label_noise_flips_the_share_asked_for() -> None:
     np.testing.assert_array_equal(y, np.arange(200) % 2)
 
 
+def test_label_noise_falls_on_the_other_classes_alike() -> None:
+    y = np.arange(30_000) % 3
+    noisy = add_label_noise(y, 0.4, seed=1)
+    assert (noisy != y).sum() == 12_000
+    moved = np.bincount(((noisy - y) % 3)[noisy != y], minlength=3)
+    assert moved[0] == 0
+    np.testing.assert_allclose(moved[1:] / 12_000, 0.5, atol=0.02)
+    np.testing.assert_array_equal(np.unique(noisy), [0, 1, 2])
+
+
 def test_label_noise_that_leaves_one_class_is_refused() -> None:
-    with pytest.raises(InputError, match=r"data.label_noise = 0.5 leaves the 4 training rows with one class"):
+    with pytest.raises(
+        InputError, match=r"data.label_noise = 0.5 leaves the 4 training rows with 1 of 2 classes: expected all"
+    ):
         add_label_noise(np.array([0, 1, 0, 1]), 0.5, seed=0)
 
 
 def test_classes_may_be_called_anything(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_csv(write_csv(tmp_path, "a,c\n1,None\n2,NA\n3,None\n4,NA\n")).y, [1, 0, 1, 0])
     np.testing.assert_array_equal(read_csv(write_csv(tmp_path, "a,c\n1,10\n2,9\n3,10\n4,9\n")).y, [1, 0, 1, 0])
+
+
+def test_classes_keep_their_names_in_the_order_of_the_labels(tmp_path: Path) -> None:
+    named = read_csv(write_csv(tmp_path, "a,kind\n1,pear\n2,fig\n3,apple\n4,fig\n5,pear\n6,apple\n"))
+    assert named.classes == ("apple", "fig", "pear")
+    np.testing.assert_array_equal(named.y, [2, 1, 0, 1, 2, 0])
+    numbered = read_csv(write_csv(tmp_path, "a,grade\n1,10\n2,9\n3,10\n4,9\n5,8\n6,8\n"))
+    assert numbered.classes == ("8", "9", "10")
+    np.testing.assert_array_equal(numbered.y, [2, 1, 2, 1, 0, 0])
+    assert split(named, "shuffled", 0.5)[1].classes == ("apple", "fig", "pear")
+    assert load("moons").classes == ("0", "1")
 
 
 def test_scaling_is_fitted_on_the_training_rows() -> None:
@@ -109,9 +146,9 @@ def test_scaling_is_fitted_on_the_training_rows() -> None:
 @pytest.mark.parametrize(
     ("kind", "val_fraction", "message"),
     [
-        ("shuffled", 0.01, r"data.val_fraction = 0.01 leaves 9 training and 1 validation rows: expected both classes"),
+        ("shuffled", 0.01, r"data.val_fraction = 0.01 leaves 9 training and 1 validation rows: expected every class"),
         ("shuffled", 0.99, "leaves 0 training and 10 validation rows"),
-        ("tail", 0.2, "leaves 8 training and 2 validation rows: expected both classes in each"),
+        ("tail", 0.2, "leaves 8 training and 2 validation rows: expected every class in each"),
         ("tail", 0.01, "leaves 9 training and 1 validation rows"),
     ],
 )
@@ -142,8 +179,8 @@ def test_csv_takes_the_last_column_or_the_one_named_label(tmp_path: Path) -> Non
         ("a,label\nnan,0\n2,1\n", "column 'a', row 1: expected a finite number, got 'nan'"),
         ("a,label\ninf,0\n2,1\n", "column 'a', row 1: expected a finite number, got 'inf'"),
         ("a,label\n1e39,0\n2,1\n", "column 'a', row 1: expected a finite number, got '1e39'"),
-        ("a,label\n1,0\n2,0\n", "expected two classes in column 'label', got 1: 0"),
-        ("a,label\n1,0\n2,1\n3,2\n4,3\n", "expected two classes in column 'label', got 4: 0, 1, 2, ..."),
+        ("a,label\n1,0\n2,0\n", "expected at least two classes in column 'label', got 0 alone"),
+        ("a,price\n1,0.5\n2,1.7\n3,2.1\n4,3.3\n", "expected at least 2 rows of each class, got 1 of 0.5"),
         ("a,label\n1,0\n2,1\n3,1\n", "expected at least 2 rows of each class, got 1 of 0"),
         ("a,label\n1,0\n2,\n3,1\n", "column 'label', row 2: expected a class, got nothing"),
         ("a,a,label\n1,1,0\n2,2,1\n", "expected every column name once, got 'a' twice"),

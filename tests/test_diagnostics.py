@@ -22,13 +22,14 @@ from stages.training.diagnostics import (
     landscape,
     measure_step,
 )
-from stages.training.network import Architecture, BatchNorm
+from stages.training.loss import cross_entropy
+from stages.training.network import Architecture, Normalization
 from stages.training.replicas import unstack
 
 NORMS = {
     "baseline": None,
-    "after": BatchNorm("after_activation"),
-    "before": BatchNorm("before_activation", momentum=0.3, eps=0.001),
+    "after": Normalization(placement="after_activation"),
+    "before": Normalization(placement="before_activation", momentum=0.3, eps=0.001),
 }
 OPTIMIZERS = {
     "adam": lambda weights, lr: torch.optim.Adam(weights, lr=lr),
@@ -101,7 +102,10 @@ def step_alone(before: nn.Sequential, after: nn.Sequential, x: Tensor, y: Tensor
 
 
 def loss_alone(network: nn.Sequential, x: Tensor, y: Tensor) -> Tensor:
-    return F.binary_cross_entropy_with_logits(network(x).squeeze(1), y)
+    logits = network(x)
+    if logits.shape[1] > 1:
+        return F.cross_entropy(logits, y)
+    return F.binary_cross_entropy_with_logits(logits.squeeze(1), y.double())
 
 
 def gradients_alone(network: nn.Sequential, x: Tensor, y: Tensor) -> dict[str, Tensor]:
@@ -115,7 +119,7 @@ def seen_alone(network: nn.Sequential, x: Tensor) -> tuple[list[np.ndarray], flo
     """Return the inputs of each unit of each dense layer but the first, and whether a relu layer is dead."""
     inputs, dead, outputs, trained = [], 0.0, x, copy.deepcopy(network).train()
     for layer in network.eval():
-        if isinstance(layer, nn.Linear) and layer is not network[0]:
+        if isinstance(layer, nn.Linear) and layer is not network.linear1:
             inputs += list(x[:128].T.numpy())
         x = layer(x)
     for layer in trained:
@@ -128,7 +132,7 @@ def seen_alone(network: nn.Sequential, x: Tensor) -> tuple[list[np.ndarray], flo
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_a_row_is_what_plain_pytorch_measures(tiny_tables: tuple[Table, Table], norm: str, optimizer: str) -> None:
-    architecture = Architecture(2, [4, 3], batch_norm=NORMS[norm])
+    architecture = Architecture(2, [4, 3], normalization=NORMS[norm])
     momentum = 0.9 if optimizer == "sgd" else 0.0
     schedule = Schedule([0.001, 0.05, 0.2], [0, 1, 5], epochs=4, batch_size=16, optimizer=optimizer, momentum=momentum)
     table = measured(*tiny_tables, architecture, schedule, lr=0.05)
@@ -141,19 +145,46 @@ def test_a_row_is_what_plain_pytorch_measures(tiny_tables: tuple[Table, Table], 
     assert table["covariate_shift"].max() > 1e-3  # there was something to measure
 
 
-def test_other_depths_and_activations_hold_too(tiny_tables: tuple[Table, Table]) -> None:
-    architecture = Architecture(2, [5, 1, 3], activation="tanh", batch_norm=NORMS["after"])
+OTHERS = {
+    "depth and tanh": Architecture(2, [5, 1, 3], "tanh", normalization=NORMS["after"]),
+    "three classes": Architecture(2, [4, 3], "gelu", classes=3),
+    "three classes, cumulative average, inputs": Architecture(
+        2, [4, 3], classes=3, normalization=Normalization(momentum=None, inputs=True)
+    ),
+    "no scale and no shift": Architecture(2, [4, 3], normalization=Normalization(affine=False, inputs=True)),
+    "layer norm": Architecture(2, [4, 3], "leaky_relu", normalization=Normalization("layer", inputs=True, eps=0.01)),
+    "group norm before the activation": Architecture(
+        2, [6, 6], classes=3, normalization=Normalization("group", "before_activation", groups=2, affine=False)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_networks_hold_too(
+    tiny_tables: tuple[Table, Table], three_classes: tuple[Table, Table], name: str
+) -> None:
+    architecture = OTHERS[name]
+    tables = tiny_tables if architecture.classes == 2 else three_classes
     schedule = Schedule([0.1], [3, 4], epochs=2, batch_size=16)
-    table = measured(*tiny_tables, architecture, schedule, lr=0.1)
+    table = measured(*tables, architecture, schedule, lr=0.1)
     network = unstack(build_replicas(architecture, schedule).double(), 1)
-    rows = pd.DataFrame(measured_alone(tiny_tables[0], network, schedule, 0.1, 4))
+    rows = pd.DataFrame(measured_alone(tables[0], network, schedule, 0.1, 4))
     np.testing.assert_allclose(table.loc[table["seed"] == 4, list(DIAGNOSTICS)], rows[list(DIAGNOSTICS)], rtol=1e-8)
+
+
+def test_many_parameters_are_measured_in_parts(
+    tiny_tables: tuple[Table, Table], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = *tiny_tables, Architecture(2, normalization=NORMS["after"]), Schedule([0.1], range(5), 2, 16)
+    whole = measured(*arguments, lr=0.1)
+    monkeypatch.setattr("stages.training.diagnostics.PARAMETERS_AT_ONCE", 50)  # those of two networks
+    pd.testing.assert_frame_equal(measured(*arguments, lr=0.1), whole)
 
 
 @pytest.mark.parametrize("norm", NORMS)
 def test_training_is_the_same_to_the_bit(tiny_tables: tuple[Table, Table], norm: str) -> None:
-    train, val = (Table(table.x.float(), table.y.float()) for table in tiny_tables)
-    architecture = Architecture(2, batch_norm=NORMS[norm])
+    train, val = (Table(table.x.float(), table.y) for table in tiny_tables)
+    architecture = Architecture(2, normalization=NORMS[norm])
     schedule = Schedule([0.01, 0.1], range(5), epochs=3, batch_size=16)
     diagnostics = Diagnostics(train.x, schedule.seeds, 0.1, schedule.replicas(0.1))
     plain, history = train_arm(train, val, architecture, schedule)
@@ -167,9 +198,9 @@ def test_training_is_the_same_to_the_bit(tiny_tables: tuple[Table, Table], norm:
 def test_random_generators_are_untouched(tiny_tables: tuple[Table, Table]) -> None:
     train, _ = tiny_tables
     schedule = Schedule([0.1], [0, 1], epochs=1, batch_size=16)
-    network = build_replicas(Architecture(2, batch_norm=BatchNorm()), schedule).double()
-    x, y = train.x.T.expand(2, -1, -1), train.y.expand(2, 1, -1)
-    F.binary_cross_entropy_with_logits(network(x), y).backward()
+    network = build_replicas(Architecture(2, normalization=Normalization()), schedule).double()
+    x, y = train.x.T.expand(2, -1, -1), train.y.expand(2, -1)
+    cross_entropy(network(x), y).sum().backward()
     torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
     diagnostics = Diagnostics(train.x, schedule.seeds, 0.1, schedule.replicas(0.1))
     with diagnostics.watch_step(network, x, y):
@@ -196,8 +227,8 @@ def trio(tiny_tables: tuple[Table, Table]) -> tuple[nn.Sequential, Tensor, Tenso
     """Three seeds without batch norm, in float64: network, parameters (S, P), gradient, and the batch."""
     train, _ = tiny_tables
     network = build_replicas(Architecture(2, [4, 3]), Schedule([0.1], [0, 1, 2], 1, 16)).double()
-    x, y = train.x.T.expand(3, -1, -1), train.y.expand(3, 1, -1)
-    (F.binary_cross_entropy_with_logits(network(x), y, reduction="sum") / len(train.y)).backward()
+    x, y = train.x.T.expand(3, -1, -1), train.y.expand(3, -1)
+    (cross_entropy(network(x), y).sum() / len(train.y)).backward()
     rows, gradient = (
         torch.cat([tensor.flatten(1) for tensor in tensors], dim=1)
         for tensors in (
@@ -266,7 +297,7 @@ def test_input_shift_by_hand() -> None:
 @pytest.mark.parametrize("norm", NORMS)
 def test_very_negative_biases_make_a_dead_layer(tiny_tables: tuple[Table, Table], norm: str) -> None:
     train, _ = tiny_tables
-    network = build_replicas(Architecture(2, [4, 4], batch_norm=NORMS[norm]), Schedule([0.1], [0, 1, 2, 3], 0, 16))
+    network = build_replicas(Architecture(2, [4, 4], normalization=NORMS[norm]), Schedule([0.1], [0, 1, 2, 3], 0, 16))
     network = network.double().eval()
     for layer, replica in ((1, 1), (2, 3)):
         name = f"bn{layer}" if norm == "before" else f"linear{layer}"
@@ -307,7 +338,7 @@ def test_one_row_keeps_a_layer_alive() -> None:
     assert dead_layers(network, slice(0, 2), x).tolist() == [1, 0]  # diverged is not dead
 
 
-@pytest.mark.parametrize("activation", ["tanh", "sigmoid"])
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid", "leaky_relu", "gelu"])
 def test_other_activations_do_not_die(tiny_tables: tuple[Table, Table], activation: str) -> None:
     network = build_replicas(Architecture(2, [3], activation), Schedule([0.1], [0, 1], 0, 16)).double().eval()
     with torch.no_grad():
@@ -320,7 +351,7 @@ def test_batch_norm_before_the_activation_leaves_no_network_born_dead(tiny_table
     schedule = Schedule([0.1], range(200), 0, 16)
     born_dead = {
         norm: dead_layers(
-            build_replicas(Architecture(2, batch_norm=NORMS[norm]), schedule).double(), slice(None), train.x
+            build_replicas(Architecture(2, normalization=NORMS[norm]), schedule).double(), slice(None), train.x
         )
         for norm in ("baseline", "after", "before")
     }

@@ -9,6 +9,7 @@ from stages.evidence.curves import by_epoch_and_seed, final_values, median_seed,
 from stages.evidence.figures import draw_comparison
 from stages.evidence.gallery import state_finding
 from stages.evidence.paired import PairedDifference, mean_interval, paired_difference
+from stages.evidence.wording import BATCH_NORM
 
 
 @pytest.fixture
@@ -107,14 +108,14 @@ def test_values_that_cannot_be_compared_are_refused(bad: np.ndarray) -> None:
 @pytest.mark.parametrize(
     ("low", "high", "p_value", "finding"),
     [
-        (0.01, 0.03, 0.04, "raises"),
-        (-0.03, -0.01, 0.04, "lowers"),
+        (0.01, 0.03, 0.04, "Layer normalization raises the"),
+        (-0.03, -0.01, 0.04, "Layer normalization lowers the"),
         (-0.01, 0.03, 0.3, "No difference"),
         (0.01, 0.03, 0.5, "No difference"),  # two seeds: no p value below 0.5
     ],
 )
 def test_title_states_the_finding(low: float, high: float, p_value: float, finding: str) -> None:
-    title = state_finding(PairedDifference((low + high) / 2, low, high, p_value, 64), 0.95)
+    title = state_finding(PairedDifference((low + high) / 2, low, high, p_value, 64), 0.95, "Layer normalization")
     assert finding in title
     assert f"95% interval [{100 * low:+.1f}, {100 * high:+.1f}]" in title
 
@@ -126,7 +127,7 @@ def test_comparison_is_black_without_and_green_with() -> None:
         "bn": pd.DataFrame([[0, 0.5, 0.4, 0.6], [1, 0.8, 0.7, 0.9]], columns=columns),
     }
     axes = Figure().subplots()
-    draw_comparison(axes, curves, 0.55)
+    draw_comparison(axes, curves, 0.55, BATCH_NORM.labels)
     without, with_bn, majority = axes.lines
     assert (without.get_color(), without.get_label()) == (COLORS["baseline"], "without batch normalization")
     assert (with_bn.get_color(), with_bn.get_label()) == (COLORS["bn"], "with batch normalization")

@@ -56,11 +56,16 @@ def test_committed_params_hold_the_documented_defaults() -> None:
         ({"seeds": 2.5}, "seeds = 2.5: expected a whole number of at least 2"),
         ({"epochs": 0}, "epochs = 0: expected a whole number of at least 1"),
         ({"batch_size": 1}, "batch_size = 1: expected a whole number of at least 2: one example cannot be normalized"),
-        ({"optimizer": "adamm"}, "optimizer = 'adamm': expected one of adam, sgd, rmsprop"),
+        ({"optimizer": "adamm"}, "optimizer = 'adamm': expected one of adam, adamw, sgd, rmsprop"),
         ({"momentum": 1.0}, "momentum = 1.0: expected a number from 0 to below 1"),
         ({"momentum": 0.9}, "momentum = 0.9 contradicts optimizer = 'adam'"),
+        ({"weight_decay": -0.1}, "weight_decay = -0.1: expected a number from 0 to 1e10"),
+        ({"weight_decay": float("inf")}, "weight_decay = inf: expected a number from 0 to 1e10"),
         ({"data": 3}, "data = 3: expected a section with the keys source, samples"),
-        ({"data__source": "ring"}, "data.source = 'ring': expected one of breast_cancer, .*path that ends in .csv"),
+        (
+            {"data__source": "ring"},
+            "data.source = 'ring': expected one of breast_cancer, circles, digits, .*path that ends in .csv",
+        ),
         ({"data__samples": 9}, "data.samples = 9: expected null or a whole number of rows, at least 10"),
         (
             {"data__source": "breast_cancer", "data__samples": 100},
@@ -77,11 +82,45 @@ def test_committed_params_hold_the_documented_defaults() -> None:
         ({"data__sed": 1}, "data.sed = 1 is no known key: the nearest is data.seed"),
         ({"model__hidden": []}, r"model.hidden = \[\]: expected a list of widths such as \[2, 2\]"),
         ({"model__hidden": [2, 0]}, r"model.hidden\[1\] = 0: expected a list of widths"),
-        ({"model__activation": "rleu"}, "model.activation = 'rleu': expected one of relu, tanh, sigmoid"),
-        ({"model__init": "glorot"}, "model.init = 'glorot': expected one of pytorch, keras, he"),
+        ({"model__activation": "rleu"}, "model.activation = 'rleu': expected one of relu, leaky_relu, tanh, .*, gelu"),
+        ({"model__init": "glorot"}, "model.init = 'glorot': expected one of pytorch, keras, he, normal"),
+        (
+            {"model__init": "normal"},
+            "model.init_std = None contradicts model.init = 'normal': expected a number above 0",
+        ),
+        (
+            {"model__init_std": 0.1},
+            "model.init_std = 0.1 contradicts model.init = 'pytorch': expected null, or init: no",
+        ),
+        (
+            {"model__init": "normal", "model__init_std": 0},
+            "model.init_std = 0: expected null, or for init normal a num",
+        ),
+        ({"bn__kind": "instance"}, "bn.kind = 'instance': expected one of batch, layer, group, none"),
+        ({"bn__kind": None}, "bn.kind = None: expected one of batch, layer, group, none"),
+        ({"bn__hidden": []}, r"bn.hidden = \[\]: expected null, or a list of widths such as \[3, 2\]"),
+        ({"bn__hidden": [3, 0]}, r"bn.hidden\[1\] = 0: expected null, or a list of widths such as \[3, 2\]"),
+        ({"bn__affine": "no"}, "bn.affine = 'no': expected true or false"),
+        ({"bn__inputs": 1}, "bn.inputs = 1: expected true or false"),
+        ({"bn__groups": 0}, "bn.groups = 0: expected a whole number of at least 1"),
+        ({"bn__groups": 2}, "bn.groups = 2 contradicts bn.kind = 'batch': expected 1, or kind: group, the only one"),
+        ({"bn__kind": "none", "bn__affine": False}, "bn.affine = False contradicts bn.kind = 'none', .*expected true"),
+        ({"bn__kind": "none", "bn__inputs": True}, "bn.inputs = True contradicts bn.kind = 'none', .*expected false"),
+        (
+            {"bn__kind": "layer", "model__hidden": [2, 1]},
+            r"model.hidden = \[2, 1\] contradicts bn.kind = 'layer': expected widths of at least 2",
+        ),
+        (
+            {"bn__kind": "group", "bn__groups": 2, "bn__hidden": [4, 2]},
+            r"bn.hidden = \[4, 2\] contradicts bn.kind = 'group' with bn.groups = 2: expected mult.* 2 of at least 4",
+        ),
+        (
+            {"bn__kind": "group", "bn__groups": 3, "model__hidden": [8]},
+            r"model.hidden = \[8\] contradicts bn.kind = 'group' with bn.groups = 3: expected mult.* 3 of at least 6",
+        ),
         ({"placement": "after_activation"}, "placement = .* is no known key: the nearest is bn.placement"),
         ({"bn__placement": "before"}, "bn.placement = 'before': expected after_activation or before_activation"),
-        ({"bn__momentum": 0}, "bn.momentum = 0: expected a number above 0 and at most 1"),
+        ({"bn__momentum": 0}, "bn.momentum = 0: expected a number above 0 and at most 1 .*, or null"),
         ({"bn__eps": 0}, "bn.eps = 0: expected a number above 0"),
         ({"evidence__alpha": 0.5}, "evidence.alpha = 0.5: expected a number above 0 and below 0.5"),
         ({"evidence__resamples": 10}, "evidence.resamples = 10: expected a whole number from 100 to 1000000"),
@@ -110,6 +149,24 @@ def test_every_wrong_value_gets_its_own_line(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         load_params(write(tmp_path, lr="fast", bn__eps=-1))
     assert [line.split(" = ")[0].split()[-1] for line in str(caught.value).splitlines()] == ["lr", "bn.eps"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"bn__momentum": None},
+        {"bn__hidden": [3, 2]},
+        {"bn__kind": "none"},
+        {"bn__kind": "layer", "model__hidden": [1], "bn__hidden": [2]},
+        {"bn__kind": "group", "bn__groups": 2, "model__hidden": [4, 8]},
+        {"model__init": "normal", "model__init_std": 0.01},
+        {"optimizer": "adamw", "weight_decay": 0.01},
+        {"data__source": "digits", "data__scale": "standard"},
+    ],
+)
+def test_these_are_right(tmp_path: Path, changes: dict[str, object]) -> None:
+    flat = load_params(write(tmp_path, **changes)).flat()
+    assert {name: flat[name.replace("__", ".")] for name in changes} == changes
 
 
 @pytest.mark.parametrize("section", sorted(Params.model_fields))

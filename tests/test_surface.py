@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from stages.training.surface import POINTS, probability_surface
+from stages.training.surface import POINTS, draw_surface
 
 
 def test_surface_covers_the_rows_and_a_tenth_around() -> None:
@@ -13,12 +13,25 @@ def test_surface_covers_the_rows_and_a_tenth_around() -> None:
         network[0].weight.copy_(torch.tensor([[2.0, -1.0]]))
         network[0].bias.fill_(0.5)
     rows = pd.DataFrame({"size": [0.0, 10.0], "weight": [-1.0, 1.0], "label": [0, 1]})
-    surface = probability_surface(network, rows)
+    surface = draw_surface(network, rows)
     assert list(surface.columns) == ["size", "weight", "probability"]
     assert len(surface) == POINTS**2
     np.testing.assert_allclose([surface["size"].min(), surface["size"].max()], [-1, 11], rtol=1e-6)
     expected = 1 / (1 + np.exp(-(2 * surface["size"] - surface["weight"] + 0.5)))
     np.testing.assert_allclose(surface["probability"], expected, atol=1e-5)
+
+
+def test_of_more_classes_the_most_probable_is_named() -> None:
+    network = nn.Sequential(nn.Linear(2, 3), nn.Softmax(dim=1))
+    with torch.no_grad():
+        network[0].weight.copy_(torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]))
+        network[0].bias.zero_()
+    surface = draw_surface(network, pd.DataFrame({"a": [-1.0, 1.0], "b": [-1.0, 1.0], "label": [0, 2]}))
+    assert list(surface.columns) == ["a", "b", "predicted"]
+    a, b = surface["a"], surface["b"]
+    apart = (np.minimum(a.abs(), b.abs()) > 1e-6) & ((a - b).abs() > 1e-6)
+    expected = np.where((a < 0) & (b < 0), 0, np.where(a > b, 1, 2))
+    np.testing.assert_array_equal(surface["predicted"][apart], expected[apart])
 
 
 @pytest.mark.parametrize(
@@ -32,4 +45,4 @@ def test_surface_covers_the_rows_and_a_tenth_around() -> None:
 )
 def test_there_is_not_always_a_plane(features: dict[str, list[float]]) -> None:
     network = nn.Sequential(nn.Linear(len(features), 1), nn.Sigmoid())
-    assert len(probability_surface(network, pd.DataFrame(features | {"label": [0, 1]}))) == 0
+    assert len(draw_surface(network, pd.DataFrame(features | {"label": [0, 1]}))) == 0

@@ -27,6 +27,7 @@ from stages.evidence.paired import (
     paired_statistic,
     probability_better,
 )
+from stages.evidence.wording import BATCH_NORM, Contrast
 
 SUPPORTED, REFUTED, INCONCLUSIVE = "supported", "refuted", "inconclusive"
 NO_PRACTICAL_DIFFERENCE, NOT_MEASURED = "no practical difference", "not measured"
@@ -36,21 +37,25 @@ ROWS_PER_PARAMETER = 10  # a network with fewer parameters than rows / 10 cannot
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim: what is said, in which unit it is measured, and which sign of bn - baseline it claims."""
+    """One claim: what is said of bn, in which unit it is measured, and which sign of bn - baseline it claims."""
 
     name: str
-    wording: str
+    predicate: str
     unit: str
     better: int
 
+    def wording(self, contrast: Contrast) -> str:
+        """Return the claim as a sentence."""
+        return f"{contrast.subject} {self.predicate}"
+
 
 CLAIMS = (
-    Claim("faster_training", "Batch normalization reaches a given accuracy in fewer epochs.", "epochs", -1),
-    Claim("higher_accuracy", "Batch normalization ends at a higher validation accuracy.", "accuracy", 1),
-    Claim("steadier", "Batch normalization makes validation accuracy fluctuate less.", "accuracy/epoch", -1),
-    Claim("less_covariate_shift", "Batch normalization reduces internal covariate shift.", "ln ratio", -1),
-    Claim("regularizes", "Batch normalization narrows the gap between training and validation loss.", "nats", -1),
-    Claim("higher_learning_rates", "Batch normalization allows higher learning rates.", "decades", 1),
+    Claim("faster_training", "reaches a given accuracy in fewer epochs.", "epochs", -1),
+    Claim("higher_accuracy", "ends at a higher validation accuracy.", "accuracy", 1),
+    Claim("steadier", "makes validation accuracy fluctuate less.", "accuracy/epoch", -1),
+    Claim("less_covariate_shift", "reduces internal covariate shift.", "ln ratio", -1),
+    Claim("regularizes", "narrows the gap between training and validation loss.", "nats", -1),
+    Claim("higher_learning_rates", "allows higher learning rates.", "decades", 1),
 )
 
 
@@ -58,7 +63,8 @@ CLAIMS = (
 class Experiment:
     """What the claims are judged on: the tables of both arms, and the settings that can rule a claim out.
 
-    `majority` is the majority class's share of the validation rows, `parameters` the size of the plain network.
+    `majority` is the majority class's share of the validation rows, `parameters` the weights and biases in the dense
+    layers of the larger network; `contrast` says what the arms differ in.
     """
 
     histories: Mapping[str, pd.DataFrame]
@@ -68,6 +74,7 @@ class Experiment:
     train_rows: int
     batch_size: int
     parameters: int
+    contrast: Contrast = BATCH_NORM
 
     def without(self, seeds: set[int]) -> "Experiment":
         """Return the experiment without some seeds, in both arms."""
@@ -153,8 +160,9 @@ def decide(claim: Claim, difference: PairedDifference, inner: tuple[float, float
     return INCONCLUSIVE
 
 
-def count_parameters(features: int, hidden: Sequence[int], outputs: int = 1) -> int:
-    """Return the number of weights and biases of the plain network."""
+def count_parameters(features: int, hidden: Sequence[int], classes: int = 2) -> int:
+    """Return the number of weights and biases of the dense layers; two classes share one logit."""
+    outputs = 1 if classes == 2 else classes
     return sum((inputs + 1) * units for inputs, units in pairwise([features, *hidden, outputs]))
 
 
@@ -209,7 +217,8 @@ def _faster_training(experiment: Experiment, claim: Claim, rules: Rules) -> Effe
     if gain < rules.smallest_effect["higher_accuracy"]:  # a target within the noise would time the noise
         raise NotMeasuredError("neither arm gains over the majority class")
     without, with_bn = (endpoints.share_that_reached(histories[arm], lr, target) for arm in ("baseline", "bn"))
-    note = f"accuracy {target:.3f} reached by {without:.0%} of seeds without, {with_bn:.0%} with batch norm"
+    note = f"share of seeds that reached accuracy {target:.3f}: "
+    note += experiment.contrast.compare(f"{without:.0%}", f"{with_bn:.0%}")
     return _paired_effect(*_both(endpoints.epochs_to_target, experiment, target), claim, rules, note)
 
 
@@ -221,14 +230,14 @@ def _steadier(experiment: Experiment, claim: Claim, rules: Rules) -> Effect:
     changes = _both(endpoints.fluctuation, experiment)
     still = (f"{(change == 0).mean():.0%}" for change in changes)
     spread = (f"{accuracy.std(ddof=1):.3f}" for accuracy in _both(endpoints.final_accuracy, experiment))
-    note = "accuracy never moves in {} of seeds without, {} with batch norm; sd over seeds {} and {}"
-    return _paired_effect(*changes, claim, rules, note.format(*still, *spread))
+    note = "share of seeds whose accuracy never moves: {}; sd over seeds: {} and {}"
+    return _paired_effect(*changes, claim, rules, note.format(experiment.contrast.compare(*still), *spread))
 
 
 def _less_covariate_shift(experiment: Experiment, claim: Claim, rules: Rules) -> Effect:
     diagnostics = [experiment.diagnostics[arm] for arm in ("baseline", "bn")]
     cosines = (f"{table['gradient_cosine'].mean():.4f}" for table in diagnostics)
-    note = "mean gradient cosine {} without, {} with batch norm".format(*cosines)
+    note = f"mean gradient cosine {experiment.contrast.compare(*cosines)}"
     return _paired_effect(*endpoints.log_covariate_shift(*diagnostics), claim, rules, note)
 
 
@@ -236,7 +245,8 @@ def _regularizes(experiment: Experiment, claim: Claim, rules: Rules) -> Effect:
     parameters, rows = experiment.parameters, experiment.train_rows
     if parameters * ROWS_PER_PARAMETER < rows:
         raise NotMeasuredError(f"{parameters} parameters cannot overfit {rows} rows")
-    if experiment.batch_size >= rows:  # what regularizes is the noise of the batch (Luo et al. 2019)
+    # What regularizes in batch norm is the noise of the batch (Luo et al. 2019).
+    if experiment.contrast.kind == "batch" and experiment.batch_size >= rows:
         raise NotMeasuredError("a full batch has no batch noise")
     return _paired_effect(*_both(endpoints.generalization_gap, experiment), claim, rules)
 
@@ -261,7 +271,7 @@ def _higher_learning_rates(experiment: Experiment, claim: Claim, rules: Rules) -
         alphas=(rules.alpha, 2 * rules.alpha),
         resamples=rules.resamples,
     )
-    note = "half-gain rate {} without, {} with batch norm".format(*(_format_rate(log, rates[-1]) for log in logs))
+    note = f"half-gain rate {experiment.contrast.compare(*(_format_rate(log, rates[-1]) for log in logs))}"
     # Where an arm does not fail within the sweep, the difference is a bound, and a bound near zero shows no equality.
     inner = (-inf, inf) if any(censored) else intervals[1]
     return Effect(difference, inner, standard_error, (nan, nan, nan), note)

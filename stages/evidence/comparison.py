@@ -16,13 +16,15 @@ class Comparison:
 
     `finals` maps an arm to its measures after the last epoch at the headline rate, one row per seed; `pairs` has
     baseline, bn and difference of final val_accuracy, one row per seed, and `difference` compares them; `curves` and
-    `surfaces` map an arm to its curves.csv and surface.csv; `val` are the validation rows.
+    `surfaces` map an arm to its curves.csv and surface.csv; `val` are the validation rows, `classes` the names of the
+    classes.
     """
 
     experiment: Experiment
     curves: Mapping[str, pd.DataFrame]
     surfaces: Mapping[str, pd.DataFrame]
     val: pd.DataFrame
+    classes: Sequence[str]
     finals: Mapping[str, pd.DataFrame]
     pairs: pd.DataFrame
     difference: PairedDifference
@@ -41,6 +43,7 @@ def compare_arms(
     curves: Mapping[str, pd.DataFrame],
     surfaces: Mapping[str, pd.DataFrame],
     val: pd.DataFrame,
+    classes: Sequence[str] = ("0", "1"),
 ) -> Comparison:
     """Compare the arms pair by pair at the headline rate, and judge every claim."""
     finals = {arm: final_values(history, experiment.lr) for arm, history in experiment.histories.items()}
@@ -49,4 +52,5 @@ def compare_arms(
     difference = paired_difference(*arms, alpha=rules.alpha, resamples=rules.resamples)
     pairs["difference"] = pairs["bn"] - pairs["baseline"]
     judgements = judge(experiment, rules)
-    return Comparison(experiment, curves, surfaces, val, finals, pairs, difference, judgements, 1 - rules.alpha)
+    confidence = 1 - rules.alpha
+    return Comparison(experiment, curves, surfaces, val, classes, finals, pairs, difference, judgements, confidence)

@@ -1,9 +1,13 @@
-"""Figures from tables: they compute no statistics. Black without, green with batch normalization, throughout."""
+"""Figures from tables: they compute no statistics. Black is the arm baseline, green the arm bn, throughout.
+
+`labels` maps an arm to what it is called.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from stages import COLORS
@@ -12,9 +16,10 @@ from stages.evidence.paired import PairedDifference
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LABELS = {"baseline": "without batch normalization", "bn": "with batch normalization"}
-CLASS_COLORS = {0: "royalblue", 1: "tomato"}  # those of the surface under them: blue for P(class 1) = 0
+TWO_CLASSES = ("royalblue", "tomato")  # those of the surface under them: blue for P(class 1) = 0
+MOST_NAMES = 12  # in a legend
 Tables = Mapping[str, pd.DataFrame]  # arm -> table
+Labels = Mapping[str, str]
 
 
 def save_figure(path: str | Path, draw: Callable[..., None], title: str, caption: str, panels: int = 1) -> None:
@@ -28,40 +33,42 @@ def save_figure(path: str | Path, draw: Callable[..., None], title: str, caption
     figure.savefig(path)
 
 
-def draw_comparison(axes: "Axes", curves: Tables, majority: float) -> None:
+def draw_comparison(axes: "Axes", curves: Tables, majority: float, labels: Labels) -> None:
     """Draw validation accuracy over epochs, and the share of the majority class; tables as in `draw_bands`."""
-    draw_bands(axes, curves, "val_accuracy", "validation accuracy")
+    draw_bands(axes, curves, "val_accuracy", "validation accuracy", labels)
     axes.axhline(majority, color="gray", linestyle=":", label="always the majority class")
     axes.legend(loc="best", edgecolor="none")
 
 
-def draw_bands(axes: "Axes", curves: Tables, name: str, label: str) -> None:
+def draw_bands(axes: "Axes", curves: Tables, name: str, label: str, labels: Labels) -> None:
     """Draw one measure over epochs: columns `epoch`, NAME, NAME_ci_low, NAME_ci_high."""
     for arm, table in curves.items():
         low, high = table[f"{name}_ci_low"], table[f"{name}_ci_high"]
         axes.fill_between(table["epoch"], low, high, color=COLORS[arm], alpha=0.2, linewidth=0)
-        axes.plot(table["epoch"], table[name], color=COLORS[arm], label=LABELS[arm])
+        axes.plot(table["epoch"], table[name], color=COLORS[arm], label=labels[arm])
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set(xlabel="epoch", ylabel=label, xmargin=0.01)
 
 
-def draw_log_bands(panels: "Sequence[Axes]", curves: Tables, labels: Mapping[str, str]) -> None:
-    """Draw several measures over epochs, one a panel, on a logarithmic axis: `labels` maps measure to label."""
-    for axes, (name, label) in zip(panels, labels.items(), strict=True):
-        draw_bands(axes, curves, name, "")
+def draw_log_bands(panels: "Sequence[Axes]", curves: Tables, measures: Mapping[str, str], labels: Labels) -> None:
+    """Draw several measures over epochs, one a panel, on a logarithmic axis: `measures` maps each to its title."""
+    for axes, (name, title) in zip(panels, measures.items(), strict=True):
+        draw_bands(axes, curves, name, "", labels)
         values = pd.concat([table[name] for table in curves.values()])
         if ((values > 0) & (values < float("inf"))).any():
             axes.set_yscale("log", nonpositive="mask")
-        axes.set_title(label, fontsize=10)
+        axes.set_title(title, fontsize=10)
     panels[0].legend(loc="best", edgecolor="none", fontsize=8)
 
 
-def draw_learning_rates(axes: "Axes", rates: Tables, half_gain_rates: Mapping[str, float], majority: float) -> None:
+def draw_learning_rates(
+    axes: "Axes", rates: Tables, half_gain_rates: Mapping[str, float], majority: float, labels: Labels
+) -> None:
     """Draw accuracy against learning rate: columns `lr`, `accuracy`, `ci_low`, `ci_high`; half-gain rates dashed."""
     for arm, table in rates.items():
         errors = [table["accuracy"] - table["ci_low"], table["ci_high"] - table["accuracy"]]
         axes.errorbar(
-            table["lr"], table["accuracy"], errors, color=COLORS[arm], marker="o", capsize=3, label=LABELS[arm]
+            table["lr"], table["accuracy"], errors, color=COLORS[arm], marker="o", capsize=3, label=labels[arm]
         )
     for arm, rate in half_gain_rates.items():
         axes.axvline(rate, color=COLORS[arm], linestyle="--", linewidth=1)
@@ -78,23 +85,49 @@ def draw_pairs(axes: "Axes", pairs: pd.DataFrame, difference: PairedDifference) 
     axes.axhline(difference.estimate, color="gray", label="mean difference and its interval")
     axes.axhline(0, color="gray", linestyle=":", label="no difference")
     axes.scatter(range(1, len(ordered) + 1), ordered, c=colors, s=18, zorder=3)
-    axes.set(xlabel="pairs, from the lowest difference to the highest", ylabel="validation accuracy: with - without")
+    axes.set(xlabel="pairs, from the lowest difference to the highest", ylabel="difference in validation accuracy")
     axes.legend(loc="best", edgecolor="none")
 
 
-def draw_boundaries(panels: "Sequence[Axes]", surfaces: Tables, rows: pd.DataFrame) -> None:
-    """Draw P(class 1) of one network per arm over the plane, its boundary at 1/2, and the rows.
+def draw_boundaries(
+    panels: "Sequence[Axes]", surfaces: Tables, rows: pd.DataFrame, classes: Sequence[str], labels: Labels
+) -> None:
+    """Draw what one network per arm says over the plane, and the rows.
 
-    `surfaces`: two feature columns and `probability`, on a grid; `rows`: the same features and `label`.
+    `surfaces`: two feature columns, and `probability`, of class 1, or `predicted`, the class; on a grid. `rows`: the
+    same features and `label`; `classes`: their names.
     """
+    from matplotlib.colors import ListedColormap
+
     x, y = rows.columns[:2]
-    probability = next(iter(surfaces.values())).columns[2]
+    colors = _class_colors(len(classes))
     for axes, (arm, surface) in zip(panels, surfaces.items(), strict=True):
-        grid = surface.pivot(index=y, columns=x, values=probability)
-        axes.pcolormesh(grid.columns, grid.index, grid, cmap="RdBu_r", vmin=0, vmax=1, alpha=0.5, linewidth=0)
-        if grid.to_numpy().min() < 0.5 < grid.to_numpy().max():
-            axes.contour(grid.columns, grid.index, grid, levels=[0.5], colors=COLORS[arm], linewidths=2)
-        axes.scatter(rows[x], rows[y], c=rows["label"].map(CLASS_COLORS), s=16, edgecolors="black", linewidths=0.4)
+        grid = surface.pivot(index=y, columns=x, values=surface.columns[2])
+        if len(classes) == 2:
+            _draw_probability(axes, grid, COLORS[arm])
+        else:
+            options = {"cmap": ListedColormap(colors), "vmin": -0.5, "vmax": len(classes) - 0.5}
+            axes.pcolormesh(grid.columns, grid.index, grid, alpha=0.4, linewidth=0, **options)
+        for label, name in enumerate(classes):
+            dots = rows[rows["label"] == label]
+            style = {"s": 16, "edgecolors": "black", "linewidths": 0.4, "label": f"class {name}"}
+            axes.scatter(dots[x], dots[y], color=colors[label], **style)
         axes.set_xlabel(x, parse_math=False)
         axes.set_ylabel(y, parse_math=False)
-        axes.set_title(LABELS[arm], fontsize=10, color=COLORS[arm])
+        axes.set_title(labels[arm], fontsize=10, color=COLORS[arm])
+    if len(classes) <= MOST_NAMES:
+        for text in panels[-1].legend(loc="best", fontsize=7).get_texts():
+            text.set_parse_math(False)
+
+
+def _draw_probability(axes: "Axes", grid: pd.DataFrame, color: str) -> None:
+    """Draw P(class 1), a table of y by x, and its boundary at 1/2."""
+    axes.pcolormesh(grid.columns, grid.index, grid, cmap="RdBu_r", vmin=0, vmax=1, alpha=0.5, linewidth=0)
+    if grid.to_numpy().min() < 0.5 < grid.to_numpy().max():
+        axes.contour(grid.columns, grid.index, grid, levels=[0.5], colors=color, linewidths=2)
+
+
+def _class_colors(classes: int) -> Sequence[Any]:
+    from matplotlib import colormaps
+
+    return TWO_CLASSES if classes == 2 else colormaps["turbo"](np.linspace(0.05, 0.95, classes))

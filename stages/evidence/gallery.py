@@ -16,7 +16,6 @@ from stages.evidence.paired import PairedDifference, mean_interval, wilson_inter
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-ARMS_IN_WORDS = "{} without, {} with batch normalization"
 QUARTILES = "median over seeds and the middle half of them, on one batch per epoch"
 
 
@@ -38,16 +37,16 @@ def draw_all(comparison: Comparison, folder: Path) -> list[Picture]:
     return [_comparison(comparison, folder), *(draw(comparison, figures_folder) for draw in others)]
 
 
-def state_finding(difference: PairedDifference, confidence: float) -> str:
+def state_finding(difference: PairedDifference, confidence: float, subject: str) -> str:
     """Return the finding as a title: a direction where interval and p value both exclude zero, and the numbers.
 
     The two rest on different assumptions; where they part, nothing is established.
     """
     significant = difference.p_value < 1 - confidence
     if significant and difference.ci_low > 0:
-        finding = "Batch normalization raises the final validation accuracy"
+        finding = f"{subject} raises the final validation accuracy"
     elif significant and difference.ci_high < 0:
-        finding = "Batch normalization lowers the final validation accuracy"
+        finding = f"{subject} lowers the final validation accuracy"
     else:
         finding = "No difference in final validation accuracy is established"
     points, low, high = (100 * value for value in (difference.estimate, difference.ci_low, difference.ci_high))
@@ -56,17 +55,18 @@ def state_finding(difference: PairedDifference, confidence: float) -> str:
 
 def _comparison(comparison: Comparison, folder: Path) -> Picture:
     experiment, difference = comparison.experiment, comparison.difference
-    title = state_finding(difference, comparison.confidence)
+    contrast = experiment.contrast
+    title = state_finding(difference, comparison.confidence, contrast.subject)
     caption = f"mean over {difference.n} paired seeds and its 95% band; learning rate {experiment.lr:g}; in eval mode"
     figures.save_figure(
         folder / "comparison.png",
-        lambda axes: figures.draw_comparison(axes, comparison.curves, experiment.majority),
+        lambda axes: figures.draw_comparison(axes, comparison.curves, experiment.majority, contrast.labels),
         title,
         caption,
     )
     reading = (
         "Each line is the mean over all seeds, and the band says where that mean would lie for other seeds."
-        " What lies at the dotted line does no better than always to name the larger class."
+        " What lies at the dotted line does no better than always to name the most frequent class."
     )
     return Picture(folder / "comparison.png", title, reading)
 
@@ -74,15 +74,16 @@ def _comparison(comparison: Comparison, folder: Path) -> Picture:
 def _pairs(comparison: Comparison, folder: Path) -> Picture:
     differences = comparison.pairs["difference"]
     better, worse = int((differences > 0).sum()), int((differences < 0).sum())
-    title = f"Batch normalization ends higher in {better} of {len(differences)} pairs, lower in {worse}"
+    contrast = comparison.experiment.contrast
+    title = f"{contrast.subject} ends higher in {better} of {len(differences)} pairs, lower in {worse}"
     figures.save_figure(
         folder / "pairs.png",
         lambda axes: figures.draw_pairs(axes, comparison.pairs, comparison.difference),
         title,
-        "a dot is a pair: same data, same initial weights, same order of batches; green: better with, black: without",
+        f"a dot is a pair; green: better {contrast.apart[1]}; black: better {contrast.apart[0]}",
     )
     reading = (
-        "Each dot is one pair of networks that differ in batch normalization alone."
+        f"Each dot is one pair of networks: it {contrast.pair}."
         " Who runs one of each, as most tutorials do, sees one of these dots."
     )
     return Picture(folder / "pairs.png", title, reading)
@@ -102,11 +103,11 @@ def _learning_rates(comparison: Comparison, folder: Path) -> Picture:
     if measured:
         top = max(experiment.histories["bn"]["lr"])
         words = (f"{mark:.2g}" if mark < top else f"above {top:.2g}" for mark in marks.values())
-        title = f"Half of the best gain is left at learning rate {ARMS_IN_WORDS.format(*words)}"
+        title = f"Half of the best gain is left at learning rate {experiment.contrast.compare(*words)}"
         marks = {arm: mark for arm, mark in marks.items() if mark < top}
     figures.save_figure(
         folder / "learning_rates.png",
-        lambda axes: figures.draw_learning_rates(axes, rates, marks, experiment.majority),
+        lambda axes: figures.draw_learning_rates(axes, rates, marks, experiment.majority, experiment.contrast.labels),
         title,
         f"mean over {comparison.difference.n} paired seeds with its 95% interval",
     )
@@ -123,15 +124,16 @@ def _shift(comparison: Comparison, folder: Path) -> Picture:
     if judged.n:
         with np.errstate(over="ignore"):
             ratio, low, high = np.exp([judged.estimate, judged.ci_low, judged.ci_high])
+        without, with_bn = comparison.experiment.contrast.apart
         title = (
-            f"Internal covariate shift with batch normalization is {ratio:.2g} times that without\n"
+            f"Internal covariate shift {with_bn} is {ratio:.2g} times that {without}\n"
             f"(gradient view; {100 * comparison.confidence:g}% interval {low:.2g} to {high:.2g})"
         )
-    labels = {
+    measures = {
         "covariate_shift": "gradient view (Santurkar 2018)\nchange of a layer's gradient, relative",
         "input_shift": "distribution view (Ioffe & Szegedy 2015)\nshift of a layer's inputs, in sd",
     }
-    _save_diagnostics(comparison, folder / "covariate_shift.png", title, labels)
+    _save_diagnostics(comparison, folder / "covariate_shift.png", title, measures)
     reading = (
         "Left: how much a layer's gradient changes because the layers before it have moved; right: how far a layer's"
         " inputs moved from one epoch to the next. Higher is more shift, so the claim says that green lies below black."
@@ -140,20 +142,20 @@ def _shift(comparison: Comparison, folder: Path) -> Picture:
 
 
 def _landscape(comparison: Comparison, folder: Path) -> Picture:
-    tables = comparison.experiment.diagnostics.values()
+    tables, apart = comparison.experiment.diagnostics.values(), comparison.experiment.contrast.apart
     without, with_bn = (table.groupby("seed")["beta_smoothness"].median().median() for table in tables)
     title = "Roughness of the loss along the gradient: not measured"
     if np.isfinite([without, with_bn]).all() and without > 0:
         title = (
-            f"Along the gradient the loss is {with_bn / without:.2g} times as rough with batch normalization as without"
+            f"Along the gradient the loss is {with_bn / without:.2g} times as rough {apart[1]} as {apart[0]}"
             "\n(change of the gradient per distance, median network)"
         )
-    labels = {
+    measures = {
         "loss_range": "range of the loss, nats",
         "gradient_change": "change of the gradient",
         "beta_smoothness": "change of the gradient\nper distance",
     }
-    _save_diagnostics(comparison, folder / "landscape.png", title, labels)
+    _save_diagnostics(comparison, folder / "landscape.png", title, measures)
     reading = (
         "How much loss and gradient change at 1/2 to 4 learning rates along the gradient (Santurkar 2018, sec. 3.2)."
         " This is the modern account of batch normalization; it is shown as an explanation, and no verdict rests on it."
@@ -162,15 +164,15 @@ def _landscape(comparison: Comparison, folder: Path) -> Picture:
 
 
 def _dead(comparison: Comparison, folder: Path) -> Picture:
+    contrast = comparison.experiment.contrast
     curves = {arm: _dead_shares(table) for arm, table in comparison.experiment.diagnostics.items()}
     start, end = (
-        ARMS_IN_WORDS.format(*(f"{table['dead_layer'].iloc[epoch]:.0%}" for table in curves.values()))
-        for epoch in (0, -1)
+        contrast.compare(*(f"{table['dead_layer'].iloc[epoch]:.0%}" for table in curves.values())) for epoch in (0, -1)
     )
     title = f"Networks with a dead layer before training: {start};\nafter it: {end}"
     figures.save_figure(
         folder / "dead_layers.png",
-        lambda axes: _draw_dead(axes, curves),
+        lambda axes: _draw_dead(axes, curves, contrast.labels),
         title,
         f"share of {comparison.difference.n} seeds with Wilson's 95% interval; dead: no unit of a layer ever active",
     )
@@ -183,27 +185,34 @@ def _dead(comparison: Comparison, folder: Path) -> Picture:
 
 def _boundaries(comparison: Comparison, folder: Path) -> Picture:
     medians = [final.loc[median_seed(final), "val_accuracy"] for final in comparison.finals.values()]
-    title = "The median networks: validation accuracy " + ARMS_IN_WORDS.format(*(f"{value:.2f}" for value in medians))
+    contrast = comparison.experiment.contrast
+    title = f"The median networks: validation accuracy {contrast.compare(*(f'{value:.2f}' for value in medians))}"
     figures.save_figure(
         folder / "boundaries.png",
-        lambda *panels: figures.draw_boundaries(panels, comparison.surfaces, comparison.val),
+        lambda *panels: figures.draw_boundaries(
+            panels, comparison.surfaces, comparison.val, comparison.classes, contrast.labels
+        ),
         title,
-        "of each arm the network with the median final accuracy; line: P(class 1) = 1/2; dots: validation rows",
+        "the network of each arm with the median final accuracy: the class it names; dots: validation rows",
         panels=2,
     )
     reading = (
-        "What one typical network of each arm has learned: it says red on one side of its line and blue on the other."
-        " A network that is right has dots of one colour on each side."
+        "What one typical network of each arm has learned: the colour of a place is the class that it names there."
+        " A network that is right has dots of that colour alone."
     )
     return Picture(folder / "boundaries.png", title, reading)
 
 
-def _save_diagnostics(comparison: Comparison, path: Path, title: str, labels: Mapping[str, str]) -> None:
+def _save_diagnostics(comparison: Comparison, path: Path, title: str, measures: Mapping[str, str]) -> None:
     """Write one panel per measure, from epoch 1: before training no step has been taken."""
-    tables = comparison.experiment.diagnostics.items()
-    curves = {arm: summarize_quartiles(table[table["epoch"] > 0], list(labels)) for arm, table in tables}
+    tables, labels = comparison.experiment.diagnostics.items(), comparison.experiment.contrast.labels
+    curves = {arm: summarize_quartiles(table[table["epoch"] > 0], list(measures)) for arm, table in tables}
     figures.save_figure(
-        path, lambda *panels: figures.draw_log_bands(panels, curves, labels), title, QUARTILES, panels=len(labels)
+        path,
+        lambda *panels: figures.draw_log_bands(panels, curves, measures, labels),
+        title,
+        QUARTILES,
+        panels=len(measures),
     )
 
 
@@ -221,7 +230,7 @@ def _dead_shares(diagnostics: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _draw_dead(axes: "Axes", curves: Mapping[str, pd.DataFrame]) -> None:
-    figures.draw_bands(axes, curves, "dead_layer", "share of networks with a dead layer")
+def _draw_dead(axes: "Axes", curves: Mapping[str, pd.DataFrame], labels: Mapping[str, str]) -> None:
+    figures.draw_bands(axes, curves, "dead_layer", "share of networks with a dead layer", labels)
     axes.set_ylim(bottom=0)
     axes.legend(loc="best", edgecolor="none")

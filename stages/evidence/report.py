@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stages.evidence.claims import CLAIMS, INCONCLUSIVE, NO_PRACTICAL_DIFFERENCE, REFUTED, SUPPORTED, Judgement
+from stages import ARMS
+from stages.evidence.claims import CLAIMS, INCONCLUSIVE, NO_PRACTICAL_DIFFERENCE, REFUTED, SUPPORTED, Claim, Judgement
 from stages.evidence.comparison import Comparison
 from stages.evidence.gallery import Picture
 from stages.evidence.summary import describe_power, format_p
+from stages.evidence.wording import Contrast
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 MARKS = {SUPPORTED: "supported", REFUTED: "refuted", NO_PRACTICAL_DIFFERENCE: "none"}  # else open
@@ -36,25 +38,28 @@ def render_report(comparison: Comparison, pictures: Sequence[Picture], params: M
     environment = Environment(
         loader=FileSystemLoader(TEMPLATE.parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    without, with_bn = (comparison.pairs[arm].mean() for arm in ("baseline", "bn"))
+    contrast = comparison.experiment.contrast
     return environment.get_template(TEMPLATE.name).render(
-        without=without,
-        with_bn=with_bn,
+        subject=contrast.subject[0].lower() + contrast.subject[1:],
+        means=contrast.compare(*(f"{comparison.pairs[arm].mean():.3f}" for arm in ARMS)),
+        labels=contrast.labels,
+        pair=contrast.pair,
         difference=comparison.difference,
         p=format_p(comparison.difference.p_value),
         confidence=f"{100 * comparison.confidence:g}%",
         lr=comparison.experiment.lr,
         rows=comparison.experiment.train_rows,
-        claims=[_row(claim, judged) for claim, judged in zip(CLAIMS, comparison.judgements, strict=True)],
+        classes=comparison.classes,
+        claims=[_row(claim, judged, contrast) for claim, judged in zip(CLAIMS, comparison.judgements, strict=True)],
         pictures=[{"title": p.title, "reading": p.reading, "source": _embed(p.path)} for p in pictures],
         params=params,
         commands=COMMANDS,
     )
 
 
-def _row(claim: Any, judged: Judgement) -> dict[str, Any]:
+def _row(claim: Claim, judged: Judgement, contrast: Contrast) -> dict[str, Any]:
     """Return what the table of verdicts says of one claim."""
-    row = {"wording": claim.wording, "verdict": judged.verdict, "mark": MARKS.get(judged.verdict, "open")}
+    row = {"wording": claim.wording(contrast), "verdict": judged.verdict, "mark": MARKS.get(judged.verdict, "open")}
     if judged.n == 0:
         return row | {"estimate": "", "interval": "", "p": "", "better": "", "note": "; ".join(_notes(judged))}
     better = (

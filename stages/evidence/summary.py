@@ -9,6 +9,7 @@ import pandas as pd
 
 from stages.evidence.claims import CLAIMS, FEWEST_PAIRS, INCONCLUSIVE, Judgement
 from stages.evidence.comparison import Comparison
+from stages.evidence.wording import Contrast
 
 
 def collect_metrics(comparison: Comparison) -> dict[str, dict[str, Any]]:
@@ -46,10 +47,10 @@ def collect_details(judgements: Sequence[Judgement]) -> dict[str, float]:
     return {key: value for key, value in details.items() if math.isfinite(value)}
 
 
-def tabulate_claims(judgements: Sequence[Judgement]) -> pd.DataFrame:
+def tabulate_claims(judgements: Sequence[Judgement], contrast: Contrast) -> pd.DataFrame:
     """Return one row per claim: its wording and unit, and all that was found."""
     pairs = zip(CLAIMS, judgements, strict=True)
-    rows = [{"wording": claim.wording, "unit": claim.unit} | asdict(judged) for claim, judged in pairs]
+    rows = [{"wording": claim.wording(contrast), "unit": claim.unit} | asdict(judged) for claim, judged in pairs]
     return pd.DataFrame(rows).set_index("name").reset_index()
 
 
@@ -68,13 +69,13 @@ def format_p(p_value: float) -> str:
 def format_report(comparison: Comparison) -> str:
     """Return the tables that end a run in the terminal."""
     difference, confidence = comparison.difference, comparison.confidence
-    without, with_bn = (comparison.pairs[arm].mean() for arm in ("baseline", "bn"))
+    labels = comparison.experiment.contrast.labels
+    width = max(map(len, labels.values()))
     lines = [
         f"Final validation accuracy at learning rate {comparison.experiment.lr:g},"
         f" mean over {difference.n} paired seeds",
-        f"  without batch norm   {without:8.4f}",
-        f"  with batch norm      {with_bn:8.4f}",
-        f"  difference           {difference.estimate:+8.4f}   {100 * confidence:g}% interval"
+        *(f"  {label:{width}}   {comparison.pairs[arm].mean():8.4f}" for arm, label in labels.items()),
+        f"  {'difference':{width}}   {difference.estimate:+8.4f}   {100 * confidence:g}% interval"
         f" [{difference.ci_low:+.4f}, {difference.ci_high:+.4f}], p {format_p(difference.p_value)}",
     ]
     for arm, final in comparison.finals.items():

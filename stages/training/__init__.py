@@ -8,4 +8,5 @@ Axes, as they appear in shapes:
     B  examples in a batch
     N  rows of a table
     F  features: columns of a table, or units of a layer
+    K  classes, or the logits of a network: one where there are two classes
 """

@@ -10,40 +10,49 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from stages import MEASURES
 from stages.training.diagnostics import Diagnostics
+from stages.training.loss import cross_entropy, is_right
 from stages.training.network import Architecture, build_network
 from stages.training.replicas import stack
 
 OPTIMIZERS = {
     "adam": partial(torch.optim.Adam, fused=True),
+    "adamw": partial(torch.optim.AdamW, fused=True),
     "sgd": partial(torch.optim.SGD, fused=True),
     "rmsprop": torch.optim.RMSprop,
 }
-WEIGHTS, ORDER = 0, 1  # the streams of random numbers that a seed has
+WEIGHTS, ORDER, OTHER_ORDER = 0, 1, 2  # the streams of random numbers that a seed has
 EVALUATED_AT_ONCE = 512  # rows: bounds the memory, whatever the size of the table
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows to train or to evaluate on: features `x` (N, F), classes `y` (N,) as 0. or 1."""
+    """Rows to train or to evaluate on: features `x` (N, F), classes `y` (N,) from 0 to K - 1, in int64."""
 
     x: Tensor
     y: Tensor
 
     @classmethod
     def read(cls, path: str | Path) -> "Table":
-        """Read a CSV of feature columns and `label`, in float32."""
+        """Read a CSV of feature columns, in float32, and `label`."""
         table = pd.read_csv(path)
         x = table.drop(columns="label").to_numpy(np.float32)
-        return cls(torch.from_numpy(x), torch.from_numpy(table["label"].to_numpy(np.float32)))
+        return cls(torch.from_numpy(x), torch.tensor(table["label"].to_numpy(np.int64)))
+
+    @property
+    def classes(self) -> int:
+        """The number of classes."""
+        return int(self.y.max()) + 1
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How an arm trains. `momentum` is for sgd. Replicas are numbered rate by rate, seed by seed in each."""
+    """How an arm trains. `momentum` is for sgd. Replicas are numbered rate by rate, seed by seed in each.
+
+    `weight_decay` is what the optimizer of PyTorch makes of it: decoupled in adamw, an L2 penalty in the others.
+    """
 
     learning_rates: Sequence[float]
     seeds: Sequence[int]
@@ -51,7 +60,8 @@ class Schedule:
     batch_size: int
     optimizer: str = "adam"
     momentum: float = 0.0
-    order_stream: int = ORDER  # another one: the same networks, on batches in another order
+    weight_decay: float = 0.0
+    order_stream: int = ORDER  # OTHER_ORDER: the same networks, on batches in another order
 
     def replica(self, learning_rate: float, seed: int) -> int:
         """Return the number of a replica."""
@@ -113,7 +123,7 @@ def train_epoch(
     """
     network.train()
     for number, (x, y) in enumerate(_batches(train, schedule, orders)):
-        loss = F.binary_cross_entropy_with_logits(network(x), y, reduction="sum") / y.shape[-1]
+        loss = cross_entropy(network(x), y).sum() / y.shape[-1]
         loss.backward()  # the sum of all replicas' mean losses: its gradient is each replica's own
         with diagnostics.watch_step(network, x, y) if diagnostics and number == 0 else nullcontext():
             optimizer.step()
@@ -127,10 +137,10 @@ def evaluate(network: nn.Sequential, train: Table, val: Table) -> dict[str, np.n
     for name, table in {"train": train, "val": val}.items():
         loss = correct = 0.0
         for x, y in zip(table.x.split(EVALUATED_AT_ONCE), table.y.split(EVALUATED_AT_ONCE), strict=True):
-            logits = network(x.T.expand(_replicas(network), -1, -1)).squeeze(1)  # (R, B)
-            losses = F.binary_cross_entropy_with_logits(logits, y.expand_as(logits), reduction="none")
-            loss = loss + losses.sum(dim=-1).double()
-            correct = correct + torch.where(y == 1, logits > 0, logits <= 0).sum(dim=-1).double()
+            logits = network(x.T.expand(_replicas(network), -1, -1))  # (R, K, B)
+            y = y.expand(len(logits), -1)
+            loss = loss + cross_entropy(logits, y).sum(dim=-1).double()
+            correct = correct + is_right(logits, y).sum(dim=-1).double()
         measures[f"{name}_loss"] = (loss / len(table.y)).numpy()
         measures[f"{name}_accuracy"] = (correct / len(table.y)).numpy()
     return measures
@@ -145,7 +155,8 @@ class ReplicaOptimizer:
     """One `torch.optim` optimizer for all replicas, each at its own learning rate.
 
     All parameters are views of one flat vector, and so are their gradients, which makes a step one call. The steps of
-    these optimizers are linear in the learning rate: take one at rate 1, and go the replica's rate of the way.
+    these optimizers are linear in the learning rate, weight decay included: take one at rate 1, and go the replica's
+    rate of the way.
     """
 
     def __init__(self, network: nn.Module, schedule: Schedule) -> None:
@@ -159,7 +170,9 @@ class ReplicaOptimizer:
             parameters, self.flat.split(sizes), self.flat.grad.split(sizes), strict=True
         ):
             parameter.data, parameter.grad = values.view_as(parameter), grads.view_as(parameter)
-        options = {"momentum": schedule.momentum} if schedule.optimizer == "sgd" else {}
+        options = {"weight_decay": schedule.weight_decay}
+        if schedule.optimizer == "sgd":
+            options["momentum"] = schedule.momentum
         self.optimizer = OPTIMIZERS[schedule.optimizer]([self.flat], lr=1.0, **options)
 
     @torch.no_grad()
@@ -172,13 +185,13 @@ class ReplicaOptimizer:
 
 
 def _batches(train: Table, schedule: Schedule, orders: Sequence[torch.Generator]) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the batches of one epoch: x (R, F, B), y (R, 1, B)."""
+    """Yield the batches of one epoch: x (R, F, B), y (R, B)."""
     rates, rows = len(schedule.learning_rates), len(train.y)
     order = torch.stack([torch.randperm(rows, generator=generator) for generator in orders])  # (S, N)
     order = order[:, : rows - dropped_examples(rows, schedule.batch_size)]
     for index in order.split(schedule.batch_size, dim=1):
         x = train.x[index].transpose(1, 2).repeat(rates, 1, 1)
-        y = train.y[index].unsqueeze(1).repeat(rates, 1, 1)
+        y = train.y[index].repeat(rates, 1)
         yield x, y
 
 

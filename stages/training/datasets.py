@@ -1,7 +1,7 @@
 """Where the rows come from, and how they become a training and a validation set."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +12,15 @@ from stages import InputError
 
 @dataclass(frozen=True)
 class Rows:
-    """A labelled table: features `x` (N, F) in float64, classes `y` (N,) as 0 or 1, and the columns' names."""
+    """A labelled table: features `x` (N, F) in float64, classes `y` (N,) from 0 to K - 1, and the names of both."""
 
     x: np.ndarray
     y: np.ndarray
     columns: tuple[str, ...]
+    classes: tuple[str, ...] = ("0", "1")
 
     def __getitem__(self, index: np.ndarray) -> "Rows":
-        return Rows(self.x[index], self.y[index], self.columns)
+        return replace(self, x=self.x[index], y=self.y[index])
 
     def table(self) -> pd.DataFrame:
         """Return the features under their own names, then `label`."""
@@ -42,16 +43,17 @@ def load_source(source: str, *, samples: int | None, noise: float | None, seed: 
         return _plane(*datasets.make_moons(samples, noise=_default(noise, 0.2), random_state=seed))
     if source == "spirals":
         return _plane(*_spirals(samples, _default(noise, 0.1), seed))
-    if source == "breast_cancer":
-        data = datasets.load_breast_cancer()
-        return Rows(data.data, data.target, tuple(name.replace(" ", "_") for name in data.feature_names))
+    if source in ("breast_cancer", "digits", "wine"):
+        data = getattr(datasets, f"load_{source}")()
+        columns = tuple(name.replace(" ", "_") for name in data.feature_names)
+        return Rows(data.data, data.target, columns, tuple(map(str, data.target_names)))
     return read_csv(source)
 
 
 def read_csv(path: str | Path) -> Rows:
     """Read a user's CSV: numeric features, and the class in the column `label`, else in the last column.
 
-    Classes are numbered in sorted order. Raises InputError for anything that cannot be trained on.
+    Classes are numbered in sorted order and keep their names. Raises InputError for anything that cannot be trained on.
     """
     where = f"data.source = {str(path)!r}"
     table = _read_table(path, where)
@@ -62,19 +64,26 @@ def read_csv(path: str | Path) -> Rows:
     if len(table) == 0:
         raise InputError(f"{where}: expected rows under the header, got none")
     x = np.column_stack([_numeric(features[name], where) for name in features])
-    return Rows(x, _classes(table[label], where), tuple(features))
+    y, classes = _classes(table[label], where)
+    return Rows(x, y, tuple(features), classes)
 
 
 def add_label_noise(y: np.ndarray, share: float, seed: int) -> np.ndarray:
-    """Return `y` with a `share` of its labels, drawn without replacement, flipped.
+    """Return `y` with a `share` of its labels, drawn without replacement, replaced by another class, uniformly.
 
-    Raises InputError where that leaves one class.
+    Raises InputError where that leaves a class without rows.
     """
-    flipped = np.random.default_rng(seed).permutation(len(y))[: round(share * len(y))]
+    random = np.random.default_rng(seed)
+    classes = len(set(y))
+    changed = random.permutation(len(y))[: round(share * len(y))]
     noisy = y.copy()
-    noisy[flipped] = 1 - noisy[flipped]
-    if len(set(noisy)) < 2:
-        raise InputError(f"data.label_noise = {share!r} leaves the {len(y)} training rows with one class: expected two")
+    noisy[changed] = (y[changed] + random.integers(1, classes, size=len(changed))) % classes
+    left = len(set(noisy))
+    if left < classes:
+        raise InputError(
+            f"data.label_noise = {share!r} leaves the {len(y)} training rows with {left} of {classes} classes:"
+            " expected all"
+        )
     return noisy
 
 
@@ -86,16 +95,16 @@ def split_rows(rows: Rows, *, split: str, val_fraction: float, seed: int) -> tup
     """
     from sklearn.model_selection import train_test_split
 
-    count = len(rows.y)
+    count, classes = len(rows.y), len(rows.classes)
     if split == "tail":
         border = math.floor(count * (1 - val_fraction))
         train, val = np.split(np.arange(count), [border])
     else:
         validation_rows = math.ceil(count * val_fraction)
-        if min(validation_rows, count - validation_rows) < 2:
+        if min(validation_rows, count - validation_rows) < classes:
             raise _lacks_a_class(split, val_fraction, count - validation_rows, validation_rows)
         train, val = train_test_split(np.arange(count), test_size=val_fraction, random_state=seed, stratify=rows.y)
-    if min(len(set(rows.y[train])), len(set(rows.y[val]))) < 2:
+    if min(len(set(rows.y[train])), len(set(rows.y[val]))) < classes:
         raise _lacks_a_class(split, val_fraction, len(train), len(val))
     return rows[train], rows[val]
 
@@ -105,7 +114,7 @@ def standardize(train: Rows, val: Rows) -> tuple[Rows, Rows]:
     from sklearn.preprocessing import StandardScaler
 
     scaler = StandardScaler().fit(train.x)
-    return tuple(Rows(scaler.transform(rows.x), rows.y, rows.columns) for rows in (train, val))
+    return tuple(replace(rows, x=scaler.transform(rows.x)) for rows in (train, val))
 
 
 def find_redundant_columns(rows: Rows) -> list[str]:
@@ -182,24 +191,23 @@ def _numeric(column: pd.Series, where: str) -> np.ndarray:
     return values
 
 
-def _classes(column: pd.Series, where: str) -> np.ndarray:
-    """Return the classes numbered 0 and 1 in sorted order: as numbers where all of them are, else as text."""
+def _classes(column: pd.Series, where: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return the classes numbered in sorted order, as numbers where all of them are, else as text; and their names."""
     if (column == "").any():
         row = int(np.flatnonzero(column == "")[0])
         raise InputError(f"{where}: column {column.name!r}, row {row + 1}: expected a class, got nothing")
     numbers = pd.to_numeric(column, errors="coerce")
     codes, classes = pd.factorize(column if numbers.isna().any() else numbers, sort=True)
-    if len(classes) != 2:
-        shown = ", ".join(map(str, classes[:3])) + (", ..." if len(classes) > 3 else "")
-        raise InputError(f"{where}: expected two classes in column {column.name!r}, got {len(classes)}: {shown}")
+    if len(classes) < 2:
+        raise InputError(f"{where}: expected at least two classes in column {column.name!r}, got {classes[0]} alone")
     rarest = int(np.argmin(np.bincount(codes)))
     if np.bincount(codes)[rarest] < 2:
         raise InputError(f"{where}: expected at least 2 rows of each class, got 1 of {classes[rarest]}")
-    return codes
+    return codes, tuple(map(str, classes))
 
 
 def _lacks_a_class(split: str, val_fraction: float, train: int, val: int) -> InputError:
     return InputError(
         f"data.split = {split!r} with data.val_fraction = {val_fraction!r} leaves {train} training and {val} validation"
-        " rows: expected both classes in each"
+        " rows: expected every class in each"
     )

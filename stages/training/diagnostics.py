@@ -4,8 +4,8 @@ What needs a step is measured on the first batch of the epoch, in training mode.
 as it is, with some layers moved, and along its gradient) stands side by side on the replica axis: one forward and one
 backward pass serve all of it.
 
-Layer i is dense layer i, counted from 1. A batch norm layer moves with the dense layer that it follows, wherever the
-activation stands.
+Layer i is dense layer i, counted from 1. A normalization layer moves with the dense layer that it follows, wherever the
+activation stands; that of the inputs is layer 0.
 
 Axes of this file alone:
     P  parameters of one network, all in a row
@@ -20,8 +20,8 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn import functional as F
 
+from stages.training.loss import cross_entropy
 from stages.training.replicas import StackedLinear
 
 OF_A_STEP = ("covariate_shift", "gradient_cosine", "loss_range", "gradient_change", "beta_smoothness")
@@ -29,6 +29,7 @@ DIAGNOSTICS = (*OF_A_STEP, "input_shift", "dead_layer")
 STEPS = (0.5, 1.0, 2.0, 4.0)  # along the gradient, in learning rates (Santurkar et al. 2018, sec. 3.2)
 PROBE_ROWS = 128  # the first training rows: the probe set for the inputs of layers
 DEAD_ROWS = 4096  # the first training rows: a layer dead on these counts as dead; bounds the memory
+PARAMETERS_AT_ONCE = 250_000  # of all seeds together, in each variant of the networks; bounds the memory
 
 
 class Diagnostics:
@@ -45,13 +46,18 @@ class Diagnostics:
 
     @contextmanager
     def watch_step(self, network: nn.Sequential, x: Tensor, y: Tensor) -> Iterator[None]:
-        """Measure the step that is taken inside: x (R, F, B), y (R, 1, B), and their gradient in the parameters."""
+        """Measure the step that is taken inside: x (R, F, B), y (R, B), and their gradient in the parameters."""
         before = self._rows(network.parameters())
         gradient = self._rows(parameter.grad for parameter in network.parameters())
         yield
         after = self._rows(network.parameters())
-        x, y = x[self.replicas].double(), y[self.replicas].double()
-        self.step = measure_step(network, before, after, gradient, x, y, self.lr)
+        tensors = before, after, gradient, x[self.replicas], y[self.replicas]
+        seeds = max(1, PARAMETERS_AT_ONCE // before.shape[1])
+        parts = [
+            measure_step(network, *part, self.lr)
+            for part in zip(*(tensor.split(seeds) for tensor in tensors), strict=True)
+        ]
+        self.step = {name: np.concatenate([part[name] for part in parts]) for name in OF_A_STEP}
 
     def after_epoch(self, network: nn.Sequential) -> None:
         """Close an epoch (the first call: epoch 0) with what is measured on the training rows."""
@@ -84,7 +90,7 @@ class Diagnostics:
 def measure_step(
     network: nn.Sequential, before: Tensor, after: Tensor, gradient: Tensor, x: Tensor, y: Tensor, lr: float
 ) -> dict[str, np.ndarray]:
-    """Return each of `OF_A_STEP` as (S,) for the step from `before` to `after` (S, P) on x (S, F, B), y (S, 1, B)."""
+    """Return each of `OF_A_STEP` as (S,) for the step from `before` to `after` (S, P) on x (S, F, B), y (S, B)."""
     layers, dense = parameter_layers(network)
     later = torch.arange(2, int(layers.max()) + 1).view(-1, 1, 1)
     moved = torch.where(layers < later, after, before)  # (layers - 1, S, P)
@@ -116,8 +122,8 @@ def losses_and_gradients(network: nn.Sequential, variants: Tensor, x: Tensor, y:
     """
     rows = variants.flatten(0, 1).requires_grad_()  # (V * S, P)
     state = _state(network, rows)
-    logits = functional_call(network, state, (x.repeat(len(variants), 1, 1),))  # (V * S, 1, B)
-    losses = F.binary_cross_entropy_with_logits(logits, y.repeat(len(variants), 1, 1), reduction="none").mean((1, 2))
+    logits = functional_call(network, state, (x.double().repeat(len(variants), 1, 1),))  # (V * S, K, B)
+    losses = cross_entropy(logits, y.repeat(len(variants), 1)).mean(dim=-1)
     (gradients,) = torch.autograd.grad(losses.sum(), rows)
     return losses.detach().view(variants.shape[:2]), gradients.view_as(variants)
 
@@ -197,7 +203,8 @@ def _layer_by_layer(network: nn.Sequential, replicas: slice, x: Tensor) -> Itera
     """Yield each layer with its input and its output (S, F, N), for rows x (N, F)."""
     x = x.T.expand(len(next(network.parameters())[replicas]), -1, -1)
     for layer in network:
-        output = functional_call(layer, _slice_state(layer, replicas), (x,)) if list(layer.parameters()) else layer(x)
+        state = _slice_state(layer, replicas)
+        output = functional_call(layer, state, (x,)) if state else layer(x)
         yield layer, x, output
         x = output
 

@@ -9,45 +9,68 @@ from pathlib import Path
 import torch
 from torch import nn
 
-ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
+ACTIVATIONS = {
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+    "gelu": nn.GELU,
+}
+SHORT = {"batch": "bn", "layer": "ln", "group": "gn"}  # the layers' names, as in bn1
 
 
 @dataclass(frozen=True)
-class BatchNorm:
-    """Where batch normalization stands, and its constants, in PyTorch's convention for momentum."""
+class Normalization:
+    """What normalizes each hidden layer, and its constants, as PyTorch defines them.
 
+    `kind`: batch, layer or group. `inputs`: the inputs too. `momentum` is batch norm's, None the cumulative average;
+    `groups` is group norm's.
+    """
+
+    kind: str = "batch"
     placement: str = "after_activation"
-    momentum: float = 0.1
+    momentum: float | None = 0.1
     eps: float = 1e-5
+    affine: bool = True
+    inputs: bool = False
+    groups: int = 1
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """What it takes to build a network. `batch_norm` None: without."""
+    """What it takes to build a network. `init_std` is for init normal; `normalization` None: without."""
 
     features: int
     hidden: Sequence[int] = (2, 2)
     activation: str = "relu"
     init: str = "pytorch"
-    batch_norm: BatchNorm | None = None
+    init_std: float | None = None
+    classes: int = 2
+    normalization: Normalization | None = None
 
 
 def build_network(architecture: Architecture, generator: torch.Generator) -> nn.Sequential:
-    """Return a network from (B, F) features to (B, 1) logits of class 1: dense layers, each but the last activated.
+    """Return a network from (B, F) features to logits: dense layers, each but the last activated.
 
-    Only dense layers draw from `generator`, in order, so that a network without batch normalization and one with it
-    start from the same weights. Biases stay under batch normalization, where they are redundant, for the same reason.
+    The logits are (B, 1), of class 1, for two classes, and (B, K) for K > 2.
+
+    Only dense layers draw from `generator`, in order, so that networks of the same widths start from the same weights,
+    whatever normalizes them. Biases stay under batch normalization, where they are redundant, for the same reason.
     """
     layers: OrderedDict[str, nn.Module] = OrderedDict()
+    norm = architecture.normalization
     widths = [architecture.features, *architecture.hidden]
+    if norm and norm.inputs:
+        layers[f"{SHORT[norm.kind]}0"] = _normalizer(norm, architecture.features)
     for number, (inputs, outputs) in enumerate(pairwise(widths), start=1):
-        layers[f"linear{number}"] = _linear(inputs, outputs, architecture.init, generator)
+        layers[f"linear{number}"] = _linear(inputs, outputs, architecture, generator)
         layers[f"{architecture.activation}{number}"] = ACTIVATIONS[architecture.activation]()
-        if norm := architecture.batch_norm:
-            layers[f"bn{number}"] = nn.BatchNorm1d(outputs, eps=norm.eps, momentum=norm.momentum)
+        if norm:
+            layers[f"{SHORT[norm.kind]}{number}"] = _normalizer(norm, outputs)
             if norm.placement == "before_activation":
                 layers.move_to_end(f"{architecture.activation}{number}")
-    layers[f"linear{len(widths)}"] = _linear(widths[-1], 1, architecture.init, generator)
+    logits = 1 if architecture.classes == 2 else architecture.classes
+    layers[f"linear{len(widths)}"] = _linear(widths[-1], logits, architecture, generator)
     return nn.Sequential(layers)
 
 
@@ -57,23 +80,35 @@ def save_network(network: nn.Sequential, architecture: Architecture, path: str |
 
 
 def load_network(path: str | Path) -> nn.Sequential:
-    """Return the saved network in eval mode, with a sigmoid behind it: (B, F) features to (B, 1) P(class 1)."""
+    """Return the saved network in eval mode, from (B, F) features to probabilities.
+
+    (B, 1) of class 1, by a sigmoid, for two classes; (B, K) of all, by a softmax, for K > 2.
+    """
     saved = torch.load(path, weights_only=True)
     settings = saved["architecture"]
-    norm = settings["batch_norm"] and BatchNorm(**settings["batch_norm"])
-    network = build_network(Architecture(**settings | {"batch_norm": norm}), torch.Generator())
+    norm = settings["normalization"] and Normalization(**settings["normalization"])
+    network = build_network(Architecture(**settings | {"normalization": norm}), torch.Generator())
     network.load_state_dict(saved["state_dict"])
-    network.add_module("probability", nn.Sigmoid())
+    network.add_module("probability", nn.Sigmoid() if settings["classes"] == 2 else nn.Softmax(dim=1))
     return network.eval()
 
 
-def _linear(inputs: int, outputs: int, init: str, generator: torch.Generator) -> nn.Linear:
+def _normalizer(norm: Normalization, features: int) -> nn.Module:
+    if norm.kind == "batch":
+        return nn.BatchNorm1d(features, eps=norm.eps, momentum=norm.momentum, affine=norm.affine)
+    if norm.kind == "layer":
+        return nn.LayerNorm(features, eps=norm.eps, elementwise_affine=norm.affine)
+    return nn.GroupNorm(norm.groups, features, eps=norm.eps, affine=norm.affine)
+
+
+def _linear(inputs: int, outputs: int, architecture: Architecture, generator: torch.Generator) -> nn.Linear:
     """Return a dense layer with weights, then bias, drawn as `init` says.
 
-    pytorch: both U(+-1 / sqrt(inputs)), the default of nn.Linear. keras: Glorot uniform, zero bias (Glorot & Bengio
-    2010, eq. 16). he: U(+-sqrt(6 / inputs)), zero bias (He et al. 2015, sec. 2.2).
+    pytorch: both U(+-1 / sqrt(inputs)), the default of nn.Linear. The others have zero bias. keras: Glorot uniform
+    (Glorot & Bengio 2010, eq. 16). he: U(+-sqrt(6 / inputs)) (He et al. 2015, sec. 2.2). normal: N(0, init_std ** 2).
     """
-    layer = nn.Linear(inputs, outputs)  # what it draws by itself, from PyTorch's global generator, is overwritten
+    layer, init = nn.Linear(inputs, outputs), architecture.init
+    # What the layer drew by itself, from PyTorch's global generator, is overwritten.
     if init == "pytorch":
         bound = inputs**-0.5
         nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
@@ -82,6 +117,8 @@ def _linear(inputs: int, outputs: int, init: str, generator: torch.Generator) ->
     nn.init.zeros_(layer.bias)
     if init == "keras":
         nn.init.xavier_uniform_(layer.weight, generator=generator)
-    else:
+    elif init == "he":
         nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu", generator=generator)
+    else:
+        nn.init.normal_(layer.weight, std=architecture.init_std, generator=generator)
     return layer

@@ -31,7 +31,7 @@ class StackedLinear(nn.Module):
 
 
 class StackedBatchNorm(nn.Module):
-    """R batch norm layers of F features each; all tensors (R, F), `num_batches_tracked` (R,).
+    """R batch norm layers of F features each; all tensors (R, F), `num_batches_tracked` (R,), where they are there.
 
     Batch normalization treats every feature alone, so R layers of F features are one layer of R * F features, and
     PyTorch's own kernel serves unchanged.
@@ -39,9 +39,8 @@ class StackedBatchNorm(nn.Module):
 
     def __init__(self, layers: Sequence[nn.BatchNorm1d]) -> None:
         super().__init__()
-        self.eps, self.momentum = layers[0].eps, layers[0].momentum
-        self.weight = nn.Parameter(torch.stack([layer.weight.detach() for layer in layers]))
-        self.bias = nn.Parameter(torch.stack([layer.bias.detach() for layer in layers]))
+        self.eps, self.momentum, self.affine = layers[0].eps, layers[0].momentum, layers[0].affine
+        _stack_affine(self, layers)
         for name in ("running_mean", "running_var", "num_batches_tracked"):
             self.register_buffer(name, torch.stack([getattr(layer, name) for layer in layers]))
 
@@ -50,28 +49,79 @@ class StackedBatchNorm(nn.Module):
         if self.training:
             self.num_batches_tracked += 1
         flat = F.batch_norm(
-            x.view(1, -1, x.shape[-1]),  # (1, R * F, B)
+            x.reshape(1, -1, x.shape[-1]),  # (1, R * F, B); a view, but of inputs that the replicas share
             self.running_mean.view(-1),
             self.running_var.view(-1),
-            self.weight.view(-1),
-            self.bias.view(-1),
+            self.weight.view(-1) if self.affine else None,
+            self.bias.view(-1) if self.affine else None,
             training=self.training,
-            momentum=self.momentum,
+            momentum=self._momentum(),
             eps=self.eps,
         )
         return flat.view_as(x)
 
+    def _momentum(self) -> float:
+        """Return the weight of this batch in the running statistics; of None, the cumulative average, 1 / batches."""
+        if self.momentum is None and self.training:
+            return 1 / int(self.num_batches_tracked[0])  # all replicas have seen as many
+        return self.momentum or 0.0
+
     def ordinary(self) -> nn.BatchNorm1d:
         """Return one layer of this kind and size, for weights to be loaded into."""
-        features = self.weight.shape[1]
-        return nn.BatchNorm1d(features, eps=self.eps, momentum=self.momentum, dtype=self.weight.dtype)
+        features, dtype = self.running_mean.shape[1], self.running_mean.dtype
+        return nn.BatchNorm1d(features, eps=self.eps, momentum=self.momentum, affine=self.affine, dtype=dtype)
 
 
-_STACKED = {nn.Linear: StackedLinear, nn.BatchNorm1d: StackedBatchNorm}
+class StackedGroupNorm(nn.Module):
+    """R layer norm or group norm layers of F features each; weight and bias (R, F), where they are there.
+
+    Layer normalization is group normalization with one group: here there is nothing beside features to average over.
+    """
+
+    def __init__(self, layers: Sequence[nn.LayerNorm | nn.GroupNorm]) -> None:
+        super().__init__()
+        self.kind, self.eps = type(layers[0]), layers[0].eps
+        if self.kind is nn.LayerNorm:
+            (self.features,), self.groups, self.affine = layers[0].normalized_shape, 1, layers[0].elementwise_affine
+        else:
+            self.features, self.groups, self.affine = layers[0].num_channels, layers[0].num_groups, layers[0].affine
+        _stack_affine(self, layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(R, F, B) -> (R, F, B)."""
+        grouped = x.unflatten(1, (self.groups, -1))  # (R, groups, F / groups, B)
+        variance, mean = torch.var_mean(grouped, dim=2, correction=0, keepdim=True)
+        normalized = ((grouped - mean) * torch.rsqrt(variance + self.eps)).flatten(1, 2)
+        if not self.affine:
+            return normalized
+        return torch.addcmul(self.bias.unsqueeze(-1), self.weight.unsqueeze(-1), normalized)
+
+    def ordinary(self) -> nn.LayerNorm | nn.GroupNorm:
+        """Return one layer of this kind and size, for weights to be loaded into."""
+        dtype = self.weight.dtype if self.affine else None
+        if self.kind is nn.LayerNorm:
+            return nn.LayerNorm(self.features, eps=self.eps, elementwise_affine=self.affine, dtype=dtype)
+        return nn.GroupNorm(self.groups, self.features, eps=self.eps, affine=self.affine, dtype=dtype)
+
+
+def _stack_affine(stacked: nn.Module, layers: Sequence[nn.Module]) -> None:
+    """Give `stacked` the weights and biases of normalization layers, (R, F); None where they have none."""
+    for name in ("weight", "bias"):
+        own = [getattr(layer, name) for layer in layers]
+        values = None if own[0] is None else nn.Parameter(torch.stack([value.detach() for value in own]))
+        stacked.register_parameter(name, values)
+
+
+_STACKED = {
+    nn.Linear: StackedLinear,
+    nn.BatchNorm1d: StackedBatchNorm,
+    nn.LayerNorm: StackedGroupNorm,
+    nn.GroupNorm: StackedGroupNorm,
+}
 
 
 def stack(networks: Sequence[nn.Sequential]) -> nn.Sequential:
-    """Return R networks of one architecture as one module, (R, F, B) features to (R, 1, B) logits."""
+    """Return R networks of one architecture as one module, (R, F, B) features to (R, 1, B) or (R, K, B) logits."""
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     for name, layer in networks[0].named_children():
         stacked = _STACKED.get(type(layer))  # an activation has no state: it serves all replicas as it is

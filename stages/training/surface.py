@@ -8,19 +8,22 @@ POINTS = 101  # along each axis
 
 
 @torch.no_grad()
-def probability_surface(network: nn.Module, rows: pd.DataFrame) -> pd.DataFrame:
-    """Return P(class 1) on a grid over the range of `rows` and a tenth of it around: both features, `probability`.
+def draw_surface(network: nn.Module, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return what `network` says on a grid over the range of `rows` and a tenth of it around.
 
-    `rows` has the feature columns, then `label`. Without rows where there is no plane: where there are not two
-    features, or where one is constant, or varies too little for float32.
+    Columns: both features, and `probability`, of class 1, for two classes, or `predicted`, the number of the most
+    probable class, for more. `rows` has the feature columns, then `label`. Without rows where there is no plane: where
+    there are not two features, or where one is constant, or varies too little for float32.
     """
     columns = list(rows.columns[:-1])
+    said = "probability" if rows["label"].max() == 1 else "predicted"
     axes = [_axis(rows[name]) for name in columns]
-    if len(columns) != 2 or any(len(axis.unique()) < POINTS for axis in axes) or "probability" in columns:
-        return pd.DataFrame(columns=["x1", "x2", "probability"])
+    if len(columns) != 2 or any(len(axis.unique()) < POINTS for axis in axes) or said in columns:
+        return pd.DataFrame(columns=["x1", "x2", said])
     grid = torch.cartesian_prod(*axes)  # (POINTS ** 2, 2)
-    surface = pd.DataFrame(grid.numpy(), columns=columns)
-    return surface.assign(probability=network(grid).squeeze(1).numpy())
+    probabilities = network(grid)  # (POINTS ** 2, K)
+    values = probabilities.squeeze(1) if said == "probability" else probabilities.argmax(dim=1)
+    return pd.DataFrame(grid.numpy(), columns=columns).assign(**{said: values.numpy()})
 
 
 def _axis(values: pd.Series) -> torch.Tensor:
