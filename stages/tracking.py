@@ -121,9 +121,8 @@ class StageRun:
         self._send("call", "log_network", name, pickle.dumps(network), example)
 
     def log_summary(self, metrics: Mapping[str, float | None]) -> None:
-        """Log metrics that have no epoch, as `summary/NAME`: the UI shows them below the curves. A None is left out."""
-        known = {f"summary/{name}": value for name, value in metrics.items() if value is not None}
-        self._send("log_summary", known, _now())
+        """Log metrics that have no epoch; a None is left out."""
+        self._send("log_summary", {name: value for name, value in metrics.items() if value is not None}, _now())
 
     def log_artifacts(self, *paths: str | Path) -> None:
         """Log files."""

@@ -111,10 +111,10 @@ def test_store_holds_a_run_per_arm_with_all_it_promises(project: Path) -> None:
         assert by_stage["compare"].data.tags[f"{arm}.run_id"] == found.info.run_id
     metrics = json.loads((project / "results/metrics.json").read_text())
     compared = by_stage["compare"].data
-    assert compared.metrics["summary/difference.p_value"] == metrics["difference"]["p_value"]
+    assert compared.metrics["difference.p_value"] == metrics["difference"]["p_value"]
     for name, claim in metrics["claims"].items():
         assert compared.tags[f"claims.{name}"] == claim["verdict"]
-        assert compared.metrics.get(f"summary/claims.{name}.estimate") == claim["estimate"]
+        assert compared.metrics.get(f"claims.{name}.estimate") == claim["estimate"]
 
 
 def test_logged_model_predicts_what_model_pt_predicts(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
