@@ -106,13 +106,12 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def serving(command: list[str], folder: Path, port: int, log: Path) -> Iterator[str]:
+def serving(command: list[str], folder: Path, port: int, log: Path, **variables: str) -> Iterator[str]:
     """Run a server in `folder` and yield its address once it answers; kill it at the end, as a power cut would."""
     address = f"http://127.0.0.1:{port}"
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, cwd=folder, env=environment(folder), stdout=output, stderr=output, start_new_session=True
-        )
+        outputs = {"stdout": output, "stderr": output, "start_new_session": True}
+        process = subprocess.Popen(command, cwd=folder, env=environment(folder) | variables, **outputs)
         try:
             for _ in range(600):
                 with contextlib.suppress(OSError):
