@@ -25,7 +25,7 @@ ui: setup  ## serve the MLflow UI at http://127.0.0.1:5000
 	mlflow ui
 
 register: setup  ## register both networks in MLflow, as batchnorm-study@baseline and batchnorm-study@bn
-	python -m stages.register
+	@python -m stages.register
 
 resync: setup  ## log to MLflow what it did not take while the stages ran
 	python -m stages.resync
