@@ -2,10 +2,10 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test check lint ui bench calibrate lock
+.PHONY: help setup repro test check lint ui bench bench-peers calibrate lock
 
 help:  ## list what there is to make
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/installed  ## create .venv with every package at the version in requirements.lock
 
@@ -27,6 +27,9 @@ ui: setup  ## serve the MLflow UI at http://127.0.0.1:5000
 bench: setup  ## time the stacked training against a DataLoader loop over one network
 	python -m benchmarks.stacked
 
+bench-peers: .venv-peers/installed  ## time other libraries at the same training; writes benchmarks/peers.md
+	.venv-peers/bin/python -m benchmarks.peers
+
 calibrate: setup  ## test the statistics where the answer is known; writes benchmarks/calibration.md
 	python -m benchmarks.calibrate
 
@@ -41,4 +44,12 @@ lock: setup  ## write requirements.lock anew from pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "this needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv .venv
 	python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	@touch $@
+
+.venv-peers/installed: benchmarks/peers.txt requirements.lock
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock \
+		numpy pandas pyarrow pydantic pyyaml scikit-learn scipy torch
+	while read -r package; do .venv-peers/bin/python -m pip install --quiet --disable-pip-version-check \
+		"$$package" || echo "$$package cannot be installed here"; done < benchmarks/peers.txt
 	@touch $@
