@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from stages import MEASURES
 from stages.training.diagnostics import Diagnostics
+from stages.training.gradient import write_gradient
 from stages.training.loss import cross_entropy, is_right
 from stages.training.network import Architecture, build_network
-from stages.training.replicas import stack
+from stages.training.replicas import flatten_parameters, in_memory_order, is_narrow, repeat, stack
 
 OPTIMIZERS = {
     "adam": partial(torch.optim.Adam, fused=True),
@@ -24,7 +25,7 @@ OPTIMIZERS = {
     "rmsprop": torch.optim.RMSprop,
 }
 WEIGHTS, ORDER, OTHER_ORDER = 0, 1, 2  # the streams of random numbers that a seed has
-EVALUATED_AT_ONCE = 512  # rows: bounds the memory, whatever the size of the table
+EVALUATED_AT_ONCE = 128  # rows: few enough for the caches, whatever the size of the table
 
 
 @dataclass(frozen=True)
@@ -122,9 +123,8 @@ def train_epoch(
     `diagnostics` watches the first step.
     """
     network.train()
-    for number, (x, y) in enumerate(_batches(train, schedule, orders)):
-        loss = cross_entropy(network(x), y).sum() / y.shape[-1]
-        loss.backward()  # the sum of all replicas' mean losses: its gradient is each replica's own
+    for number, (x, y) in enumerate(_batches(train, schedule, orders, narrow=is_narrow(network))):
+        write_gradient(network, x, y)
         with diagnostics.watch_step(network, x, y) if diagnostics and number == 0 else nullcontext():
             optimizer.step()
 
@@ -138,9 +138,8 @@ def evaluate(network: nn.Sequential, train: Table, val: Table) -> dict[str, np.n
         loss = correct = 0.0
         for x, y in zip(table.x.split(EVALUATED_AT_ONCE), table.y.split(EVALUATED_AT_ONCE), strict=True):
             logits = network(x.T.expand(_replicas(network), -1, -1))  # (R, K, B)
-            y = y.expand(len(logits), -1)
-            loss = loss + cross_entropy(logits, y).sum(dim=-1).double()
-            correct = correct + is_right(logits, y).sum(dim=-1).double()
+            loss = loss + cross_entropy(logits, y[None]).sum(dim=-1).double()
+            correct = correct + is_right(logits, y[None]).sum(dim=-1).double()
         measures[f"{name}_loss"] = (loss / len(table.y)).numpy()
         measures[f"{name}_accuracy"] = (correct / len(table.y)).numpy()
     return measures
@@ -161,15 +160,10 @@ class ReplicaOptimizer:
 
     def __init__(self, network: nn.Module, schedule: Schedule) -> None:
         parameters = list(network.parameters())
-        rates = torch.tensor(schedule.learning_rates, dtype=parameters[0].dtype).repeat_interleave(len(schedule.seeds))
-        self.rates = torch.cat([rates.repeat_interleave(parameter[0].numel()) for parameter in parameters])
-        self.flat = torch.cat([parameter.detach().flatten() for parameter in parameters])
-        self.flat.grad = torch.zeros_like(self.flat)
-        sizes = [parameter.numel() for parameter in parameters]
-        for parameter, values, grads in zip(
-            parameters, self.flat.split(sizes), self.flat.grad.split(sizes), strict=True
-        ):
-            parameter.data, parameter.grad = values.view_as(parameter), grads.view_as(parameter)
+        self.flat = flatten_parameters(network)
+        rates = torch.tensor(schedule.learning_rates, dtype=self.flat.dtype).repeat_interleave(len(schedule.seeds))
+        shaped = (torch.empty_like(p).copy_(rates.view(-1, *[1] * (p.dim() - 1))) for p in parameters)
+        self.rates = torch.cat([in_memory_order(each) for each in shaped])
         options = {"weight_decay": schedule.weight_decay}
         if schedule.optimizer == "sgd":
             options["momentum"] = schedule.momentum
@@ -177,22 +171,20 @@ class ReplicaOptimizer:
 
     @torch.no_grad()
     def step(self) -> None:
-        """Move every replica along its gradient, and clear the gradients."""
+        """Move every replica along its gradient."""
         before = self.flat.clone()
         self.optimizer.step()
         torch.lerp(before, self.flat, self.rates, out=self.flat)
-        self.flat.grad.zero_()
 
 
-def _batches(train: Table, schedule: Schedule, orders: Sequence[torch.Generator]) -> Iterator[tuple[Tensor, Tensor]]:
+def _batches(
+    train: Table, schedule: Schedule, orders: Sequence[torch.Generator], *, narrow: bool
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the batches of one epoch: x (R, F, B), y (R, B)."""
     rates, rows = len(schedule.learning_rates), len(train.y)
-    order = torch.stack([torch.randperm(rows, generator=generator) for generator in orders])  # (S, N)
-    order = order[:, : rows - dropped_examples(rows, schedule.batch_size)]
-    for index in order.split(schedule.batch_size, dim=1):
-        x = train.x[index].transpose(1, 2).repeat(rates, 1, 1)
-        y = train.y[index].repeat(rates, 1)
-        yield x, y
+    order = torch.stack([torch.randperm(rows, generator=generator) for generator in orders], dim=1)  # (N, S)
+    for index in order[: rows - dropped_examples(rows, schedule.batch_size)].split(schedule.batch_size):
+        yield repeat(train.x[index].permute(1, 2, 0), rates, narrow=narrow), train.y[index].repeat(1, rates).T
 
 
 def _generator(seed: int, stream: int) -> torch.Generator:
