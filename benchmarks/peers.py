@@ -1,9 +1,9 @@
 """Time this project's training beside other ways to train the same networks, in turn, in one run.
 
 All take the same data, network, batch size, optimizer and epochs, and measure losses and accuracies after every epoch.
-Each way has a process of its own, held to one core; what counts is its processor time, so that others on the machine do
-not matter much. Imports and compilation are not timed. What is not installed is
-reported as such (`make bench-peers` installs it). Prints a Markdown table, and writes it to benchmarks/peers.md.
+Each way has a process of its own, held to one core; its processor time counts, which others on the machine disturb
+little. What is not installed is reported as such (`make bench-peers` installs it). Prints a Markdown table, and writes
+it to benchmarks/peers.md.
 """
 
 import importlib.util
@@ -128,8 +128,9 @@ def _describe_machine() -> str:
 On {_cpu()}, {os.cpu_count()} cores; Python {platform.python_version()}, {", ".join(packages)}.
 
 Seconds of processor time on one core, which all ways share in turn. Not timed: imports, compilation by JAX (which it
-needs anew for every shape), and a first run of each. Keras compiles anew for every network, which is timed. All measure losses and accuracies of training and validation rows after
-every epoch; Lightning, skorch and Keras take their own running averages for the training rows, which costs them less.
+needs anew for every shape), and a first run of each. Keras compiles anew for every network, which is timed. All measure
+losses and accuracies of training and validation rows after every epoch; Lightning, skorch and Keras take their own
+running averages for the training rows, which costs them less.
 """
 
 
