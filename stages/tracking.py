@@ -281,8 +281,8 @@ class _Store:
         """Start a run for a stage, with a child run for each learning rate."""
         import mlflow
 
-        stage = os.environ.get("DVC_STAGE", stage)
-        tags = {"dvc.stage": stage, "process": _this_process(), **_experiment_tags(), **tags}
+        dvc_stage = os.environ.get("DVC_STAGE", stage)
+        tags = {"dvc.stage": dvc_stage, "process": _this_process(), **_experiment_tags(), **tags}
         color = {} if "dvc.exp.name" in tags else {"mlflow.runColor": COLORS.get(tags.get("arm"), "#808080")}
         info = mlflow.start_run(experiment_id=experiment_id, run_name=_run_name(stage), tags=tags | color).info
         run = _Run(info.run_id, info.run_name, experiment_id, {}, params["epochs"], str(params["lr"]))
