@@ -2,7 +2,7 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test check lint ui bench bench-peers calibrate lock
+.PHONY: help setup repro test check lint ui resync bench bench-peers calibrate lock
 
 help:  ## list what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ lint: setup  ## check format and style
 
 ui: setup  ## serve the MLflow UI at http://127.0.0.1:5000
 	mlflow ui
+
+resync: setup  ## log to MLflow what it did not take while the stages ran
+	python -m stages.resync
 
 bench: setup  ## time the stacked training against a DataLoader loop over one network
 	python -m benchmarks.stacked

@@ -44,18 +44,21 @@ def _compare(params: Params, run: StageRun) -> str:
 
     comparison = _read_comparison(params)
     metrics = collect_metrics(comparison)
+    run.wait_until_open()
     files = _write_results(comparison, metrics, params)
     for arm in ARMS:
-        run.set_tag(f"{arm}.run_id", run.find_arm_run(arm, RESULTS / arm / "history.parquet") or "not in this store")
+        run.link_arm_run(arm, RESULTS / arm / "history.parquet")
     for name, claim in metrics["claims"].items():
         run.set_tag(f"claims.{name}", claim["verdict"])
     for judged in comparison.judgements:
         run.set_tag(f"claims.{judged.name}.without_born_dead", judged.verdict_alive)
+    report = format_report(comparison)
+    run.describe(f"```\n{report}\n```", made=RESULTS / "metrics.json")
     run.log_summary(flatten_numbers(metrics) | collect_details(comparison.judgements))
     run.log_artifacts(*files)
     return "\n".join(
         [
-            format_report(comparison),
+            report,
             "",
             f"Report: {RESULTS / 'report.html'}   Plot: {RESULTS / 'comparison.png'}",
             "MLflow UI: `make ui`, or `mlflow ui` in this folder; choose *Model training* at the top left",

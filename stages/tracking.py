@@ -4,39 +4,61 @@ The store is `mlflow.db` with `mlartifacts/` at the root of the main repository,
 `dvc exp run --temp` and the queue, where DVC_ROOT names it. MLFLOW_TRACKING_URI overrides the store.
 
 MLflow works in a process of its own: it takes longer to import and to connect than the networks take to train.
+A store that does not answer when a stage starts stops the stage. One that fails later does not: what it has not taken
+by the end goes into the outbox, from where `resync` logs it.
 """
 
+import contextlib
 import hashlib
 import os
 import pickle
+import re
+import socket
 import sys
 import time
 import warnings
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
-from stages import COLORS, InputError
+from stages import COLORS, InputError, outbox
 from stages.background import BackgroundObject
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import nn
 
-# Read when MLflow is imported. Its telemetry would call out; its progress bars and hints would drown ours.
+# Read when MLflow is imported. Its telemetry would call out; its progress bars, links and hints would drown ours.
 os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 os.environ.pop("MLFLOW_RUN_ID", None)  # every stage would resume this one run
 
+# Where a server does not answer, MLflow's own patience is minutes for every call.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+
 ROOT = Path(os.environ.get("DVC_ROOT", Path(__file__).parents[1])).resolve()
+OUTBOX = ROOT / "mlflow-outbox"
 SECONDS_BETWEEN_WRITES = 2.0  # a write is one call for each run: the arm's, and its children's
+SECONDS_BETWEEN_ATTEMPTS = 10.0  # while the store fails
 METRICS_PER_CALL = 1000  # MLflow's own limit
+NOT_HERE = "not in this store"
 
 
 def tracking_uri() -> str:
-    """Return the address of the store."""
+    """Return the address of the store, as it is configured."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{ROOT / 'mlflow.db'}"
+
+
+def without_credentials(address: str) -> str:
+    """Return an address without the user and the password in it."""
+    return re.sub("://.*@", "://", address)
 
 
 def file_md5(path: str | Path) -> str:
@@ -67,13 +89,13 @@ def track_stage(
 
 
 class StageRun:
-    """One open run, seen from the stage. Only the methods that return something wait for MLflow."""
+    """One open run, seen from the stage. Only `wait_until_open` waits for MLflow."""
 
     def __init__(self, background: BackgroundObject) -> None:
         self._send, self._ask = background.send, background.ask
 
     def wait_until_open(self) -> None:
-        """Return when the store has answered; raise what kept it from it."""
+        """Return when the store has answered; raise InputError where it does not."""
         self._ask("is_open")
 
     def log_epoch(self, epoch: int, metrics: Mapping[str, float], by_rate: Mapping[float, Mapping[str, float]]) -> None:
@@ -82,7 +104,7 @@ class StageRun:
 
     def log_dataset(self, path: str | Path, context: str) -> None:
         """Log a CSV with the column `label` as an input of the run; its digest is DVC's md5 of the file."""
-        self._send("log_dataset", str(path), context)
+        self._send("call", "log_dataset", Path(path), str(path), context)
 
     def prepare_to_log_network(self) -> None:
         """Get ready, beside the training, for `log_network`."""
@@ -93,47 +115,70 @@ class StageRun:
 
         MLflow shows the run's metrics of the last epoch beside it: means over all seeds, of which it is one.
         """
-        self._send("log_network", name, pickle.dumps(network), example)
+        self._send("call", "log_network", name, pickle.dumps(network), example)
 
     def log_summary(self, metrics: Mapping[str, float | None]) -> None:
         """Log metrics that have no epoch; a None is left out."""
-        self._send("log_summary", {name: value for name, value in metrics.items() if value is not None})
+        self._send("log_summary", {name: value for name, value in metrics.items() if value is not None}, _now())
 
     def log_artifacts(self, *paths: str | Path) -> None:
         """Log files."""
-        self._send("log_artifacts", [str(path) for path in paths])
+        for path in paths:
+            self._send("call", "log_artifact", Path(path))
 
     def set_tag(self, name: str, value: str) -> None:
         """Set a tag of the run."""
-        self._send("set_tag", name, value)
+        self._send("call", "set_tag", name, value)
 
-    def find_arm_run(self, arm: str, history: str | Path) -> str | None:
-        """Return the id of the newest finished run of an arm that wrote this history, or None: not in this store."""
-        return self._ask("find_arm_run", arm, file_md5(history))
+    def describe(self, text: str, made: str | Path) -> None:
+        """Describe the run in Markdown, and how to get its files back: `made` is one that no other parameters make."""
+        self.set_tag("mlflow.note.content", f"{text}\n\n{_how_to_restore(made)}")
+
+    def link_arm_run(self, arm: str, history: str | Path) -> None:
+        """Tag the run with the id of the newest finished run of an arm that wrote this history, as `<arm>.run_id`."""
+        md5 = file_md5(history)
+        self.set_tag(f"{arm}.history.md5", md5)
+        self._send("call", "link_arm_run", arm, md5)
+
+
+def resync() -> Iterator[str]:
+    """Log what waits in the outbox; yield a line for each run.
+
+    Raises InputError where the store does not answer.
+    """
+    folders = outbox.waiting(OUTBOX)
+    if not folders:
+        yield "nothing to log: every run has all of its data"
+        return
+    client = _open_store()
+    for folder in folders:
+        letter = outbox.read(folder)
+        if letter["address"] != without_credentials(tracking_uri()):
+            yield f"run {letter['run'].name!r} waits for MLFLOW_TRACKING_URI={letter['address']}"
+            continue
+        with _errors_named(), _Store(client, letter["run"]).resumed() as store:
+            store.deliver(letter["metrics"], letter["calls"])
+            _link_comparisons(client, letter["run"])
+        outbox.remove(folder)
+        yield f"run {letter['run'].name!r} is complete"
 
 
 class _MlflowRun:
-    """One open run and its children, in the process that talks to MLflow."""
+    """One open run and its children, in the process that talks to MLflow.
+
+    What the store does not take is offered again later, once more at the end, and then put into the outbox.
+    """
 
     def __init__(self, stage: str, params: dict[str, Any], tags: dict[str, str], rates: Sequence[float]) -> None:
-        import mlflow
-
-        self.params = params
-        self.client, self.experiment_id = _connect(str(params["tracking.experiment"]))
-        tags = {"dvc.stage": os.environ.get("DVC_STAGE", stage), **_dvc_experiment_tags(), **tags}
-        color = {} if "dvc.exp.name" in tags else {"mlflow.runColor": COLORS.get(tags.get("arm"), "#808080")}
-        run = mlflow.start_run(experiment_id=self.experiment_id, run_name=_run_name(stage), tags=tags | color)
-        self.run_id = run.info.run_id
-        self.children: dict[float, str] = {}
-        try:
-            mlflow.log_params(params)
-            for lr in rates:
-                self.children[lr] = self._start_child(params | {"lr": lr}, tags)
-        except BaseException:
-            self._end("FAILED")
-            raise
-        self._waiting: dict[str, list[Any]] = {run_id: [] for run_id in (self.run_id, *self.children.values())}
-        self._last_write = time.monotonic()
+        client = _open_store()
+        experiment_id = _open_experiment(client, str(params["tracking.experiment"]))
+        _close_runs_of_dead_processes(client, experiment_id)
+        self.store = _Store.start(client, experiment_id, stage, params, tags, rates)
+        self.run = self.store.run
+        self.metrics: dict[str, list[_Point]] = {run_id: [] for run_id in self.run.ids}
+        self.calls: deque[tuple[str, tuple[Any, ...]]] = deque()
+        self.failure: Exception | None = None
+        self.next_attempt = 0.0
 
     def is_open(self) -> bool:
         return True
@@ -146,13 +191,149 @@ class _MlflowRun:
     def log_epoch(
         self, epoch: int, metrics: dict[str, float], by_rate: dict[float, dict[str, float]], timestamp: int
     ) -> None:
-        self._waiting[self.run_id] += _metrics(metrics, epoch, timestamp)
+        self._add(self.run.id, metrics, epoch, timestamp)
         for lr, values in by_rate.items():
-            self._waiting[self.children[lr]] += _metrics(values, epoch, timestamp)
-        if time.monotonic() - self._last_write > SECONDS_BETWEEN_WRITES:
-            self._write_waiting()
+            self._add(self.run.children[lr], values, epoch, timestamp)
+        if time.monotonic() > self.next_attempt:
+            self._deliver()
 
-    def log_dataset(self, path: str, context: str) -> None:
+    def log_summary(self, metrics: dict[str, float], timestamp: int) -> None:
+        self._add(self.run.id, metrics, 0, timestamp)
+
+    def call(self, method: str, *args: Any) -> None:
+        """Call a method of the store, after all that waits."""
+        self.calls.append((method, args))
+        if not self.failure or time.monotonic() > self.next_attempt:
+            self._deliver()
+
+    def close(self, how: str, error: Exception | None) -> None:
+        """End the runs: as `how` says, or FAILED where our own code failed."""
+        if error:
+            self.calls.clear()  # among them the one that raised
+        self.calls.append(("end", ("FAILED" if error else how, _now())))
+        self._deliver()
+        if self.failure:
+            letter = {"address": without_credentials(tracking_uri()), "run": self.run, "metrics": self.metrics}
+            outbox.put(OUTBOX / self.run.id, letter, self.calls)
+            print(self._warning(), file=sys.stderr)
+
+    def _add(self, run_id: str, values: Mapping[str, float], step: int, timestamp: int) -> None:
+        self.metrics[run_id] += [(name, float(value), timestamp, step) for name, value in values.items()]
+
+    def _deliver(self) -> None:
+        self.failure = None
+        try:
+            self.store.deliver(self.metrics, self.calls)
+        except Exception as error:
+            if not _is_store_error(error):
+                raise
+            self.failure = error
+        self.next_attempt = time.monotonic() + (SECONDS_BETWEEN_ATTEMPTS if self.failure else SECONDS_BETWEEN_WRITES)
+
+    def _warning(self) -> str:
+        """Say in one line what the run lacks."""
+        names = {"log_dataset": "datasets", "log_network": "model", "log_artifact": "files", "end": "end"}
+        waiting = {method for method, _ in self.calls}
+        steps = [step for points in self.metrics.values() for *_, step in points]
+        lacking = [f"metrics since epoch {min(steps)}"] if steps else []
+        lacking += [name for method, name in names.items() if method in waiting]
+        return (
+            f"warning: MLflow at {without_credentials(tracking_uri())} failed ({_reason(self.failure)}): run"
+            f" {self.run.name!r} there lacks its {', '.join(lacking)}; nothing is lost: `make resync` logs it later"
+        )
+
+
+_Point = tuple[str, float, int, int]  # name, value, timestamp in ms, step
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Where a run and its children, one per learning rate, are in the store."""
+
+    id: str
+    name: str
+    experiment_id: str
+    children: dict[float, str]
+    epochs: int
+    lr: str
+
+    @property
+    def ids(self) -> list[str]:
+        return [self.id, *self.children.values()]
+
+
+class _Store:
+    """A run in an MLflow store. A call that failed half-way can be repeated: nothing is then there twice."""
+
+    def __init__(self, client: Any, run: _Run) -> None:
+        self.client, self.run = client, run
+
+    @classmethod
+    def start(
+        cls,
+        client: Any,
+        experiment_id: str,
+        stage: str,
+        params: dict[str, Any],
+        tags: dict[str, str],
+        rates: Sequence[float],
+    ) -> "_Store":
+        """Start a run for a stage, with a child run for each learning rate."""
+        import mlflow
+
+        dvc_stage = os.environ.get("DVC_STAGE", stage)
+        tags = {"dvc.stage": dvc_stage, "process": _this_process(), **_experiment_tags(), **tags}
+        color = {} if "dvc.exp.name" in tags else {"mlflow.runColor": COLORS.get(tags.get("arm"), "#808080")}
+        info = mlflow.start_run(experiment_id=experiment_id, run_name=_run_name(stage), tags=tags | color).info
+        run = _Run(info.run_id, info.run_name, experiment_id, {}, params["epochs"], str(params["lr"]))
+        store = cls(client, run)
+        try:
+            mlflow.log_params(params)
+            for lr in rates:
+                run.children[lr] = store._start_child(params | {"lr": lr}, tags)
+        except BaseException:
+            store.end("FAILED", _now())
+            raise
+        return store
+
+    def _start_child(self, params: Mapping[str, Any], tags: Mapping[str, str]) -> str:
+        from mlflow.entities import Param
+
+        name, links = f"lr={params['lr']:g}", {"mlflow.parentRunId": self.run.id}
+        info = self.client.create_run(self.run.experiment_id, run_name=name, tags={**tags, **links}).info
+        self.client.log_batch(info.run_id, params=[Param(key, str(value)) for key, value in params.items()])
+        return info.run_id
+
+    @contextmanager
+    def resumed(self) -> Iterator["_Store"]:
+        """Open a run again that an earlier process left without its end."""
+        import mlflow
+
+        try:
+            mlflow.start_run(self.run.id)
+            yield self
+        except BaseException:
+            with contextlib.suppress(Exception):  # what was raised first counts
+                mlflow.end_run("KILLED")
+            raise
+
+    def deliver(self, metrics: dict[str, list[_Point]], calls: deque[tuple[str, tuple[Any, ...]]]) -> None:
+        """Log metrics by run id, then carry out calls in order; what has been taken leaves `metrics` and `calls`."""
+        for run_id, points in metrics.items():
+            self._log_points(run_id, points)
+        while calls:
+            method, args = calls[0]
+            getattr(self, method)(*args)
+            calls.popleft()
+
+    def _log_points(self, run_id: str, points: list[_Point]) -> None:
+        from mlflow.entities import Metric
+
+        while points:
+            self.client.log_batch(run_id, metrics=[Metric(*point) for point in points[:METRICS_PER_CALL]])
+            del points[:METRICS_PER_CALL]
+
+    def log_dataset(self, path: Path, source: str, context: str) -> None:
         import mlflow
         import pandas as pd
         from mlflow.data.sources import LocalArtifactDatasetSource
@@ -161,9 +342,9 @@ class _MlflowRun:
             warnings.filterwarnings("ignore", "Hint: Inferred schema contains integer")  # labels are never missing
             dataset = mlflow.data.from_pandas(
                 pd.read_csv(path),
-                source=LocalArtifactDatasetSource(path),
+                source=LocalArtifactDatasetSource(source),
                 targets="label",
-                name=Path(path).stem,
+                name=path.stem,
                 digest=file_md5(path),
             )
             mlflow.log_input(dataset, context=context)
@@ -172,92 +353,162 @@ class _MlflowRun:
         import mlflow
         import torch
 
-        self._write_waiting()  # MLflow links the metrics of the step that are there
+        earlier = f"source_run_id = '{self.run.id}' and name = '{name}'"
+        for model in self.client.search_logged_models([self.run.experiment_id], earlier):
+            if model.status == "READY":
+                return
+            self.client.delete_logged_model(model.model_id)
         network = pickle.loads(pickled)
         with torch.no_grad():
             output = network(torch.from_numpy(example)).numpy()
         mlflow.pytorch.log_model(
             network,
             name=name,
-            step=self.params["epochs"],
+            step=self.run.epochs,
             signature=mlflow.models.infer_signature(example, output),
             input_example=example,
             pip_requirements=[f"torch=={torch.__version__.split('+')[0]}", f"mlflow=={mlflow.__version__}"],
         )
 
-    def log_summary(self, metrics: dict[str, float]) -> None:
-        self.client.log_batch(self.run_id, metrics=_metrics(metrics, 0, _now()))
-
-    def log_artifacts(self, paths: Sequence[str]) -> None:
-        for path in paths:
-            self.client.log_artifact(self.run_id, path)
+    def log_artifact(self, path: Path) -> None:
+        self.client.log_artifact(self.run.id, str(path))
 
     def set_tag(self, name: str, value: str) -> None:
-        self.client.set_tag(self.run_id, name, value)
+        self.client.set_tag(self.run.id, name, value)
 
-    def find_arm_run(self, arm: str, history_md5: str) -> str | None:
-        found = self.client.search_runs(
-            [self.experiment_id],
-            f"tags.arm = '{arm}' and tags.`history.md5` = '{history_md5}' and attributes.status = 'FINISHED'",
-            order_by=["attributes.start_time DESC"],
-            max_results=1,
-        )
-        return found[0].info.run_id if found else None
+    def link_arm_run(self, arm: str, history_md5: str) -> None:
+        finished = f"tags.arm = '{arm}' and tags.`history.md5` = '{history_md5}' and attributes.status = 'FINISHED'"
+        found = self.client.search_runs([self.run.experiment_id], finished, order_by=["attributes.start_time DESC"])
+        same_lr = [run for run in found if run.data.params.get("lr") == self.run.lr]  # a history holds other rates too
+        newest = next(iter(same_lr or found), None)
+        self.set_tag(f"{arm}.run_id", newest.info.run_id if newest else NOT_HERE)
 
-    def close(self, how: str, error: Exception | None) -> None:
-        """End the runs: as `how` says, or FAILED where MLflow itself failed."""
-        try:
-            self._write_waiting()
-        except Exception as failed:
-            error = error or failed
-            raise
-        finally:
-            self._end("FAILED" if error else how)
-
-    def _end(self, status: str) -> None:
+    def end(self, status: str, end_time: int) -> None:
         import mlflow
 
-        for run_id in self.children.values():
-            self.client.set_terminated(run_id, status)
-        mlflow.end_run(status)
-
-    def _start_child(self, params: Mapping[str, Any], tags: Mapping[str, str]) -> str:
-        from mlflow.entities import Param
-
-        name = f"lr={params['lr']:g}"
-        links = {"mlflow.parentRunId": self.run_id}
-        run_id = self.client.create_run(self.experiment_id, run_name=name, tags={**tags, **links}).info.run_id
-        self.client.log_batch(run_id, params=[Param(key, str(value)) for key, value in params.items()])
-        return run_id
-
-    def _write_waiting(self) -> None:
-        for run_id, metrics in self._waiting.items():
-            for start in range(0, len(metrics), METRICS_PER_CALL):
-                self.client.log_batch(run_id, metrics=metrics[start : start + METRICS_PER_CALL])
-            metrics.clear()
-        self._last_write = time.monotonic()
+        mlflow.end_run(status)  # it is no longer the active run, whatever comes next
+        for run_id in self.run.ids:
+            self.client.set_terminated(run_id, status, end_time)
 
 
-def _connect(experiment: str) -> tuple[Any, str]:
-    """Return a client and the id of the experiment, made where it is new.
+def _open_store() -> Any:
+    """Return a client of the store.
 
-    Its artifacts lie under ROOT, whatever folder this process runs in. Processes that initialise a fresh database at
-    once collide: one at a time.
+    Raises InputError where it does not answer. Processes that initialise a fresh database at once collide: one at a
+    time.
     """
-    import filelock
-    import mlflow
+    with _errors_named():
+        address = _log_in(tracking_uri())
+        _await_answer(address)
+        import filelock
+        import mlflow
 
-    uri = tracking_uri()
-    mlflow.set_tracking_uri(uri)
+        mlflow.set_tracking_uri(address)
+        with filelock.FileLock(ROOT / "mlflow.db.lock"):
+            client = mlflow.MlflowClient()
+            client.search_experiments(max_results=1)
+            return client
+
+
+def _await_answer(address: str) -> None:
+    """Raise where a server is not there: within seconds, before MLflow is imported, which has more patience."""
+    if address.startswith("http"):
+        import requests
+
+        with contextlib.suppress(requests.exceptions.SSLError):  # there is a server; MLflow knows what to trust
+            requests.head(address, timeout=5)
+
+
+def _open_experiment(client: Any, name: str) -> str:
+    """Return the id of an experiment, made where it is new: its artifacts under ROOT, wherever this process runs."""
+    import filelock
+
     with filelock.FileLock(ROOT / "mlflow.db.lock"):
-        client = mlflow.MlflowClient()
-        found = client.get_experiment_by_name(experiment)
+        found = client.get_experiment_by_name(name)
         if found is None:
-            location = None if uri.startswith("http") else (ROOT / "mlartifacts").as_uri()
-            return client, client.create_experiment(experiment, artifact_location=location)
+            location = None if tracking_uri().startswith("http") else (ROOT / "mlartifacts").as_uri()
+            return client.create_experiment(name, artifact_location=location)
     if found.lifecycle_stage == "deleted":
-        raise InputError(f"tracking.experiment = {experiment!r}: deleted in MLflow; restore it or choose another name")
-    return client, found.experiment_id
+        raise InputError(f"tracking.experiment = {name!r}: deleted in MLflow; restore it or choose another name")
+    return found.experiment_id
+
+
+def _log_in(address: str) -> str:
+    """Return a server's address without the credentials in it, and give them to MLflow where it never shows them."""
+    if found := re.match("https?://(.*)@", address):
+        user, _, password = found[1].partition(":")
+        os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(user)
+        os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(password)
+        return without_credentials(address)
+    return address
+
+
+def _is_store_error(error: Exception) -> bool:
+    """Return whether this is what a store that fails raises."""
+    from requests import RequestException
+
+    if isinstance(error, RequestException):
+        return True
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return isinstance(error, (MlflowException, SQLAlchemyError))
+
+
+@contextmanager
+def _errors_named() -> Iterator[None]:
+    """Turn what a store that fails raises into one line for the user."""
+    try:
+        yield
+    except Exception as error:
+        if not _is_store_error(error):
+            raise
+        raise InputError(
+            f"MLFLOW_TRACKING_URI = {without_credentials(tracking_uri())!r}: {_reason(error)}:"
+            " expected an MLflow server or database that answers"
+        ) from None
+
+
+def _reason(error: BaseException) -> str:
+    """Return the root cause of an error in one line."""
+    while cause := error.__cause__ or error.__context__:
+        error = cause
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return without_credentials(" ".join(reason.split()))[:300]
+
+
+def _this_process() -> str:
+    """Return what tells this process from all others, for as long as its runs may be open: host:pid:start."""
+    import psutil
+
+    return f"{socket.gethostname()}:{os.getpid()}:{psutil.Process().create_time():.0f}"
+
+
+def _close_runs_of_dead_processes(client: Any, experiment_id: str) -> None:
+    """End the runs that killed processes of this host left open."""
+    for run in client.search_runs([experiment_id], "attributes.status = 'RUNNING'"):
+        host, process, start = run.data.tags.get("process", "::").rsplit(":", 2)
+        if host == socket.gethostname() and not _is_alive(int(process), float(start)):
+            client.set_terminated(run.info.run_id, "KILLED")
+
+
+def _is_alive(process: int, start: float) -> bool:
+    import psutil
+
+    try:
+        found = psutil.Process(process)
+        return abs(found.create_time() - start) < 60 and found.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _link_comparisons(client: Any, run: _Run) -> None:
+    """Link an arm's run to the comparisons that used its history while it was not in the store."""
+    tags = client.get_run(run.id).data.tags
+    arm, md5 = tags.get("arm"), tags.get("history.md5")
+    unlinked = f"tags.`{arm}.history.md5` = '{md5}' and tags.`{arm}.run_id` = '{NOT_HERE}'"
+    for comparison in client.search_runs([run.experiment_id], unlinked):
+        client.set_tag(comparison.info.run_id, f"{arm}.run_id", run.id)
 
 
 def _run_name(stage: str) -> str:
@@ -266,15 +517,20 @@ def _run_name(stage: str) -> str:
     return f"{title} ({experiment})" if experiment else title
 
 
-def _dvc_experiment_tags() -> dict[str, str]:
+def _experiment_tags() -> dict[str, str]:
     variables = {"dvc.exp.name": "DVC_EXP_NAME", "dvc.exp.baseline_rev": "DVC_EXP_BASELINE_REV"}
     return {tag: os.environ[variable] for tag, variable in variables.items() if os.environ.get(variable)}
 
 
-def _metrics(values: Mapping[str, float], step: int, timestamp: int) -> list[Any]:
-    from mlflow.entities import Metric
-
-    return [Metric(name, float(value), timestamp, step) for name, value in values.items()]
+def _how_to_restore(made: str | Path) -> str:
+    """Return Markdown with the command that brings back the files of which `made` is one."""
+    if experiment := os.environ.get("DVC_EXP_NAME"):
+        return f"This brings its files back into the workspace:\n\n    dvc exp apply {experiment}"
+    commit = f"git log --all --format=%h -S {file_md5(made)} -- dvc.lock | tail -1"
+    return (
+        "Once they are committed, this brings its files back into the workspace:\n\n"
+        f'    git checkout "$({commit})" && dvc checkout'
+    )
 
 
 def _now() -> int:

@@ -82,6 +82,7 @@ def _train(arm: str, params: Params, rates: Sequence[float], run: StageRun) -> N
 
     run.log_summary({"seconds_per_epoch": report.seconds / schedule.epochs})
     run.set_tag("history.md5", file_md5(folder / "history.parquet"))
+    run.describe(_description(schedule, params.lr, seed), made=folder / "curves.csv")
     run.log_dataset(TRAIN, "training")
     run.log_dataset(VAL, "validation")
     run.log_network(arm, network, example=train.x[:2].numpy())
@@ -162,6 +163,15 @@ def _schedule(arm: str, params: Params, rates: Sequence[float]) -> "Schedule":
         momentum=params.momentum,
         weight_decay=params.weight_decay,
         order_stream=OTHER_ORDER if same_networks else ORDER,
+    )
+
+
+def _description(schedule: "Schedule", lr: float, median_seed: int) -> str:
+    """Say in Markdown what the numbers of the run are."""
+    return (
+        f"{len(schedule.seeds)} networks at each of {len(schedule.learning_rates)} learning rates."
+        f" The metrics are means over the networks at learning rate {lr:g}; each child run has those of one rate."
+        f" The model is the network of seed {median_seed}, whose final validation accuracy is the median."
     )
 
 

@@ -1,15 +1,20 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import yaml
 
 from stages.training.arm import Table
 
 ROOT = Path(__file__).parents[1]
+EPOCHS, SEEDS, RATES = 5, 4, [0.001, 0.1, 0.3, 1.0]
+SMALL = {"lr": 0.001, "lr_sweep": RATES, "seeds": SEEDS, "epochs": EPOCHS}
+ARM_FILES = {"curves.csv", "diagnostics.parquet", "history.parquet", "model.pt", "surface.csv"}
 OUR_VARIABLES = ("DVC_", "MLFLOW_", "GIT_")
 
 torch.set_num_threads(1)
@@ -52,6 +57,24 @@ def clone_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path
         return folder
 
     return clone
+
+
+@pytest.fixture(scope="session")
+def small_project(clone_project: Callable[[], Path]) -> Path:
+    """A clone with few seeds and epochs, after its first `dvc repro`, committed. Work in a copy, or leave no trace."""
+    folder = clone_project()
+    set_params(folder, SMALL)
+    run(["dvc", "repro"], folder)
+    run(["git", "config", "user.name", "Test"], folder)  # from here on: `dvc exp run` makes commits
+    run(["git", "config", "user.email", "test@example.org"], folder)
+    run(["git", "commit", "--all", "--quiet", "--message", "Small"], folder)
+    return folder
+
+
+def set_params(project: Path, values: Mapping[str, Any]) -> None:
+    """Change top-level values of params.yaml."""
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    (project / "params.yaml").write_text(yaml.safe_dump({**params, **values}, sort_keys=False))
 
 
 def run(command: list[str], folder: Path, *, fails: bool = False, **variables: str) -> str:

@@ -8,8 +8,6 @@ import pty
 import subprocess
 import sys
 import termios
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import mlflow
@@ -18,15 +16,12 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from conftest import run
+from conftest import ARM_FILES, EPOCHS, SEEDS, run
 from mlflow import MlflowClient
 
 from stages.training.diagnostics import DIAGNOSTICS
 from stages.training.network import load_network
 
-EPOCHS, SEEDS = 5, 4
-SMALL = {"lr": 0.001, "lr_sweep": [0.001, 0.1, 0.3, 1.0], "seeds": SEEDS, "epochs": EPOCHS}
-ARM_FILES = {"curves.csv", "diagnostics.parquet", "history.parquet", "model.pt", "surface.csv"}
 FIGURES = ["pairs", "boundaries", "learning_rates", "covariate_shift", "landscape", "dead_layers"]
 OUTPUTS = [
     "data/train.csv",
@@ -41,17 +36,9 @@ OUTPUTS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def project(clone_project: Callable[[], Path]) -> Path:
-    """A clone with few seeds and epochs, after its first `dvc repro`, committed."""
-    folder = clone_project()
-    params = yaml.safe_load((folder / "params.yaml").read_text())
-    (folder / "params.yaml").write_text(yaml.safe_dump(params | SMALL, sort_keys=False))
-    run(["dvc", "repro"], folder)
-    run(["git", "config", "user.name", "Test"], folder)  # from here on: `dvc exp run` makes commits
-    run(["git", "config", "user.email", "test@example.org"], folder)
-    run(["git", "commit", "--all", "--quiet", "--message", "Small"], folder)
-    return folder
+@pytest.fixture
+def project(small_project: Path) -> Path:
+    return small_project
 
 
 def client(project: Path) -> MlflowClient:
@@ -161,36 +148,6 @@ def test_a_change_reruns_what_depends_on_it(project: Path, changed: str, stale: 
     status = json.loads(run(["dvc", "status", "--json"], project))
     path.unlink() if before is None else path.write_bytes(before)
     assert set(status) == stale
-
-
-def test_experiments_log_into_the_one_store_from_everywhere(project: Path) -> None:
-    run(["dvc", "exp", "run", "--name", "here", "-S", "lr=0.1", "-S", "epochs=3"], project)
-    run(["dvc", "exp", "run", "--name", "aside", "--temp", "-S", "lr=0.3", "-S", "epochs=3"], project)
-    run(["dvc", "exp", "run", "--queue", "--name", "queued", "-S", "bn.momentum=0.5"], project)
-    run(["dvc", "queue", "start"], project)
-    deadline = time.monotonic() + 120
-    while "Success" not in run(["dvc", "queue", "status"], project):
-        assert time.monotonic() < deadline, run(["dvc", "queue", "logs", "queued"], project)
-        time.sleep(1)
-    for name, lr in {"here": "0.1", "aside": "0.3"}.items():
-        found = arm_runs(project, f"tags.`dvc.exp.name` = '{name}'")
-        assert set(found) == {"train_baseline", "train_bn", "compare"}
-        assert {run.info.status for run in found.values()} == {"FINISHED"}
-        assert {run.data.params["lr"] for run in found.values()} == {lr}
-        assert len(client(project).get_metric_history(found["train_bn"].info.run_id, "val_loss")) == 4
-    # Only the arm with batch norm depends on bn.momentum.
-    assert set(arm_runs(project, "tags.`dvc.exp.name` = 'queued'")) == {"train_bn", "compare"}
-    shown = json.loads(run(["dvc", "exp", "show", "--json"], project))
-    experiments = {found["revs"][0]["name"] for entry in shown for found in entry.get("experiments") or []}
-    assert experiments == {"here", "aside", "queued"}
-    run(["dvc", "exp", "apply", "here"], project)
-    assert "difference.val_accuracy" in run(["dvc", "metrics", "diff"], project)
-    diff = run(["dvc", "plots", "diff", "HEAD"], project).strip()
-    page = Path(diff.removeprefix("file://")).read_text()
-    assert '"range": ["black", "green"]' in page
-    assert "comparison.png" in page
-    run(["git", "reset", "--hard", "--quiet"], project)
-    run(["dvc", "checkout"], project)
 
 
 def test_a_wrong_value_stops_the_pipeline_in_one_line_and_loses_nothing(project: Path) -> None:

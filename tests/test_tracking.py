@@ -1,14 +1,17 @@
 """Against a real MLflow store: an SQLite database in a temporary folder."""
 
+import hashlib
 import multiprocessing
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -182,6 +185,59 @@ def test_a_killed_stage_leaves_no_run_open(
     found = runs(store)
     assert {run.info.status for run in found.values()} <= {"FAILED" if how is signal.SIGINT else "KILLED"}
     assert when == b"started\n" or found["lr=0.1"].data.metrics == {"val_loss": 1.0}
+
+
+def test_a_start_closes_the_runs_of_dead_processes_of_this_host(store: MlflowClient) -> None:
+    experiment = store.create_experiment("batch-normalization")
+    here, me = socket.gethostname(), psutil.Process()
+    processes = {
+        "dead": f"{here}:{2**22 + 1}:1000",  # above the largest process id
+        "reused": f"{here}:{me.pid}:1000",  # the process of that id started later
+        "alive": f"{here}:{me.pid}:{me.create_time():.0f}",
+        "elsewhere": f"not-{here}:{2**22 + 1}:1000",
+    }
+    for name, process in processes.items():
+        store.create_run(experiment, run_name=name, tags={"process": process})
+    store.create_run(experiment, run_name="somebody's")
+    with track_stage("train_bn", PARAMS, tags={}) as run:
+        run.wait_until_open()
+        statuses = {name: found.info.status for name, found in runs(store).items()}
+    assert statuses == {
+        "dead": "KILLED",
+        "reused": "KILLED",
+        "alive": "RUNNING",
+        "elsewhere": "RUNNING",
+        "somebody's": "RUNNING",
+        "bn (sunny-day)": "RUNNING",
+    }
+
+
+def test_compare_links_the_newest_finished_run_of_a_history(store: MlflowClient, tmp_path: Path) -> None:
+    (tmp_path / "history.parquet").write_bytes(b"history")
+    tags = {"arm": "bn", "history.md5": hashlib.md5(b"history").hexdigest()}
+    experiment = store.create_experiment("batch-normalization")
+
+    def add_run(status: str, start_time: int, lr: str = "0.001", **others: str) -> str:
+        run_id = store.create_run(experiment, start_time, tags | others).info.run_id
+        store.log_param(run_id, "lr", lr)
+        store.set_terminated(run_id, status)
+        return run_id
+
+    def linked() -> str:
+        with track_stage("compare", PARAMS, tags={}) as run:
+            run.link_arm_run("bn", tmp_path / "history.parquet")
+        return runs(store)["compare (sunny-day)"].data.tags["bn.run_id"]
+
+    add_run("FINISHED", 1, **{"history.md5": "another"})
+    add_run("FINISHED", 2, arm="baseline")
+    add_run("FAILED", 3)
+    assert linked() == "not in this store"
+    other_rate = add_run("FINISHED", 4, lr="0.1")
+    assert linked() == other_rate
+    add_run("FINISHED", 1)
+    newest = add_run("FINISHED", 2)
+    add_run("FAILED", 5)
+    assert linked() == newest
 
 
 def test_stages_that_start_at_once_on_a_new_database_all_log(tmp_path: Path) -> None:

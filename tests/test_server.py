@@ -1,0 +1,149 @@
+"""Against a real `mlflow server` on loopback that is not there, goes away, and comes back."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from conftest import ARM_FILES, run, set_params
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+EPOCHS, RATES = 200, [0.001, 0.1]
+PARAMS = {"lr": 0.001, "lr_sweep": RATES, "seeds": 4, "epochs": EPOCHS}
+PASSWORD = "s3cr/t-w0rd"
+
+
+@pytest.fixture(scope="module")
+def project(clone_project: Callable[[], Path]) -> Path:
+    """A clone with few networks, and its data."""
+    folder = clone_project()
+    set_params(folder, PARAMS)
+    stage(folder, "generate_data", "")
+    return folder
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return listening.getsockname()[1]
+
+
+def stage(project: Path, name: str, uri: str, *, fails: bool = False) -> str:
+    return run([sys.executable, "-m", f"stages.{name}"], project, fails=fails, MLFLOW_TRACKING_URI=uri)
+
+
+@contextlib.contextmanager
+def server(folder: Path, port: int) -> Iterator[None]:
+    """Serve the store in `folder`, artifacts too; kill the server at the end, as a power cut would."""
+    store = ["--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", f"{folder}/artifacts"]
+    command = [sys.executable, "-m", "mlflow", "server", *store, "--host", "127.0.0.1", "--port", str(port)]
+    log = (folder / "server.log").open("wb")
+    process = subprocess.Popen([*command, "--workers", "1"], cwd=folder, stdout=log, stderr=log, start_new_session=True)
+    try:
+        for _ in range(300):
+            with contextlib.suppress(OSError):
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1)
+                break
+            assert process.poll() is None, (folder / "server.log").read_text()
+            time.sleep(0.2)
+        yield
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        log.close()
+
+
+def runs(folder: Path) -> dict[str, Run]:
+    """Return the runs of a server's store by name, read from its database; a name that is there twice fails."""
+    store = MlflowClient(f"sqlite:///{folder}/server.db")
+    found = store.search_runs([experiment.experiment_id for experiment in store.search_experiments()])
+    names = [f"{run.data.tags['arm']} {run.info.run_name}" if "arm" in run.data.tags else "compare" for run in found]
+    assert len(set(names)) == len(names)
+    return dict(zip(names, found, strict=True))
+
+
+def assert_complete(folder: Path, arm: str) -> None:
+    """Assert that the run of an arm and its children have everything, once."""
+    store, found = MlflowClient(f"sqlite:///{folder}/server.db"), runs(folder)
+    own = [run for name, run in found.items() if name.startswith(f"{arm} ")]
+    assert [run.info.status for run in own] == ["FINISHED"] * (1 + len(RATES))
+    for logged in own:
+        steps = [point.step for point in store.get_metric_history(logged.info.run_id, "val_accuracy")]
+        assert sorted(steps) == list(range(EPOCHS + 1))
+    parent = found[f"{arm} {arm}"]
+    assert parent.info.artifact_uri.startswith("mlflow-artifacts:")
+    files = folder / "artifacts" / parent.info.artifact_uri.removeprefix("mlflow-artifacts:/")
+    assert {path.name for path in files.iterdir()} == ARM_FILES
+    assert sorted(entry.dataset.name for entry in parent.inputs.dataset_inputs) == ["train", "val"]
+    (model,) = store.search_logged_models([parent.info.experiment_id], f"source_run_id = '{parent.info.run_id}'")
+    assert model.status == "READY"
+    assert [output.model_id for output in parent.outputs.model_outputs] == [model.model_id]
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_a_server_that_does_not_answer_stops_the_stage_at_once(project: Path, port: int, silent: bool) -> None:
+    listening = socket.create_server(("127.0.0.1", port), backlog=8) if silent else contextlib.nullcontext()
+    started = time.monotonic()
+    with listening:
+        printed = stage(project, "train_baseline", f"http://ann:{PASSWORD}@127.0.0.1:{port}", fails=True)
+    assert time.monotonic() - started < 20  # ten seconds on a machine that has nothing else to do
+    reason = "timed out" if silent else "Connection refused"
+    (line,) = printed.splitlines()
+    assert line.startswith(f"MLFLOW_TRACKING_URI = 'http://127.0.0.1:{port}': ")
+    assert reason in line
+    assert line.endswith(": expected an MLflow server or database that answers")
+    assert not (project / "results/baseline/history.parquet").exists()
+
+
+def test_what_a_server_misses_is_logged_later_and_once(project: Path, port: int, tmp_path: Path) -> None:
+    uri = f"http://ann:{PASSWORD.replace('/', '%2F')}@127.0.0.1:{port}"
+    printed = ""
+    with server(tmp_path, port):
+        printed += stage(project, "train_baseline", uri)
+        command = [sys.executable, "-m", "stages.train_bn"]
+        environment = os.environ | {"MLFLOW_TRACKING_URI": uri}
+        training = subprocess.Popen(command, cwd=project, env=environment, stderr=subprocess.PIPE, text=True)
+        while "val_accuracy" not in (found.data.metrics if (found := runs(tmp_path).get("bn bn")) else {}):
+            assert training.poll() is None
+            time.sleep(0.1)
+    _, warning = training.communicate()
+    assert training.returncode == 0
+    assert {path.name for path in (project / "results/bn").iterdir()} - {".gitignore"} == ARM_FILES
+    assert warning.startswith(f"warning: MLflow at http://127.0.0.1:{port} failed (Connection refused): run 'bn'")
+    assert "datasets, model, files, end; nothing is lost: `make resync` logs it later\n" in warning
+    assert warning.count("\n") == 1
+    assert runs(tmp_path)["bn bn"].info.status == "RUNNING"
+
+    printed += warning + stage(project, "resync", uri, fails=True)  # the server is still away
+    with server(tmp_path, port):
+        printed += stage(project, "compare", uri)
+        compared = runs(tmp_path)["compare"].data.tags
+        assert (compared["baseline.run_id"], compared["bn.run_id"]) == (
+            runs(tmp_path)["baseline baseline"].info.run_id,
+            "not in this store",
+        )
+        assert runs(tmp_path)["bn bn"].info.status == "KILLED"  # for now: its process is gone
+        shutil.copytree(project / "mlflow-outbox", tmp_path / "again")
+        assert stage(project, "resync", uri) == "run 'bn' is complete\n"
+        assert_complete(tmp_path, "baseline")
+        assert_complete(tmp_path, "bn")
+        assert runs(tmp_path)["compare"].data.tags["bn.run_id"] == runs(tmp_path)["bn bn"].info.run_id
+        assert stage(project, "resync", uri) == "nothing to log: every run has all of its data\n"
+        shutil.copytree(tmp_path / "again", project / "mlflow-outbox")  # as if it had been cut off at its very end
+        printed += stage(project, "resync", uri)
+        assert_complete(tmp_path, "bn")
+    assert PASSWORD not in printed
+    for path in (*(project / "results").rglob("*"), *tmp_path.rglob("*")):
+        if path.is_file():
+            assert PASSWORD.encode() not in path.read_bytes(), path
+            assert PASSWORD.replace("/", "%2F").encode() not in path.read_bytes(), path
