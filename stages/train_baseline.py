@@ -1,4 +1,4 @@
-"""Stage `train_baseline`: train the networks without batch normalization.
+"""Stage `train_baseline`: train the networks without any normalization.
 
 What it reads, writes and logs is in stages/train_arm.py, with <arm> = baseline.
 """

@@ -1,4 +1,4 @@
-"""Stage `train_bn`: train the networks with batch normalization after (or before) each hidden layer's activation.
+"""Stage `train_bn`: train the networks with what the params `bn` say, batch normalization unless `bn.kind` is another.
 
 What it reads, writes and logs is in stages/train_arm.py, with <arm> = bn.
 """

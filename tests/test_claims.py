@@ -169,8 +169,8 @@ def test_only_batch_norm_has_the_noise_of_the_batch(experiment: Experiment) -> N
 def test_notes_name_the_arms_for_what_they_are(experiment: Experiment) -> None:
     order = replace(experiment, contrast=describe_contrast("none"))
     notes = {judged.name: judged.note for judged in judge(order, RULES)}
-    assert "0% in one order, 83% in the other" in notes["faster_training"]
-    assert " in the other" in notes["higher_learning_rates"]
+    assert "0% in the baseline's order, 83% in another order" in notes["faster_training"]
+    assert " in another order" in notes["higher_learning_rates"]
     assert not any("batch norm" in note or "without" in note for note in notes.values())
 
 

@@ -120,7 +120,7 @@ def seen_alone(network: nn.Sequential, x: Tensor) -> tuple[list[np.ndarray], flo
     """Return the inputs of each unit of each dense layer but the first, and whether a relu layer is dead."""
     inputs, dead, outputs, trained = [], 0.0, x, copy.deepcopy(network).train()
     for layer in network.eval():
-        if isinstance(layer, nn.Linear) and layer is not network[0]:
+        if isinstance(layer, nn.Linear) and layer is not network.linear1:
             inputs += list(x[:128].T.numpy())
         x = layer(x)
     for layer in trained:
@@ -146,13 +146,40 @@ def test_a_row_is_what_plain_pytorch_measures(tiny_tables: tuple[Table, Table], 
     assert table["covariate_shift"].max() > 1e-3  # there was something to measure
 
 
-def test_other_depths_and_activations_hold_too(tiny_tables: tuple[Table, Table]) -> None:
-    architecture = Architecture(2, [5, 1, 3], activation="tanh", normalization=NORMS["after"])
+OTHERS = {
+    "depth and tanh": Architecture(2, [5, 1, 3], "tanh", normalization=NORMS["after"]),
+    "three classes": Architecture(2, [4, 3], "gelu", classes=3),
+    "three classes, cumulative average, inputs": Architecture(
+        2, [4, 3], classes=3, normalization=Normalization(momentum=None, inputs=True)
+    ),
+    "no scale and no shift": Architecture(2, [4, 3], normalization=Normalization(affine=False, inputs=True)),
+    "layer norm": Architecture(2, [4, 3], "leaky_relu", normalization=Normalization("layer", inputs=True, eps=0.01)),
+    "group norm before the activation": Architecture(
+        2, [6, 6], classes=3, normalization=Normalization("group", "before_activation", groups=2, affine=False)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_networks_hold_too(
+    tiny_tables: tuple[Table, Table], three_classes: tuple[Table, Table], name: str
+) -> None:
+    architecture = OTHERS[name]
+    tables = tiny_tables if architecture.classes == 2 else three_classes
     schedule = Schedule([0.1], [3, 4], epochs=2, batch_size=16)
-    table = measured(*tiny_tables, architecture, schedule, lr=0.1)
+    table = measured(*tables, architecture, schedule, lr=0.1)
     network = unstack(build_replicas(architecture, schedule).double(), 1)
-    rows = pd.DataFrame(measured_alone(tiny_tables[0], network, schedule, 0.1, 4))
+    rows = pd.DataFrame(measured_alone(tables[0], network, schedule, 0.1, 4))
     np.testing.assert_allclose(table.loc[table["seed"] == 4, list(DIAGNOSTICS)], rows[list(DIAGNOSTICS)], rtol=1e-8)
+
+
+def test_many_parameters_are_measured_in_parts(
+    tiny_tables: tuple[Table, Table], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = *tiny_tables, Architecture(2, normalization=NORMS["after"]), Schedule([0.1], range(5), 2, 16)
+    whole = measured(*arguments, lr=0.1)
+    monkeypatch.setattr("stages.training.diagnostics.PARAMETERS_AT_ONCE", 50)  # those of two networks
+    pd.testing.assert_frame_equal(measured(*arguments, lr=0.1), whole)
 
 
 @pytest.mark.parametrize("norm", NORMS)
@@ -312,7 +339,7 @@ def test_one_row_keeps_a_layer_alive() -> None:
     assert dead_layers(select(network, slice(None)), x).tolist() == [1, 0]  # diverged is not dead
 
 
-@pytest.mark.parametrize("activation", ["tanh", "sigmoid"])
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid", "leaky_relu", "gelu"])
 def test_other_activations_do_not_die(tiny_tables: tuple[Table, Table], activation: str) -> None:
     network = build_replicas(Architecture(2, [3], activation), Schedule([0.1], [0, 1], 0, 16)).double().eval()
     with torch.no_grad():

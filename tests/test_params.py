@@ -112,11 +112,11 @@ def test_committed_params_hold_the_documented_defaults() -> None:
         ),
         (
             {"bn__kind": "group", "bn__groups": 2, "bn__hidden": [4, 2]},
-            r"bn.hidden = \[4, 2\] contradicts bn.kind = 'group' with bn.groups = 2: expected mult.*  2 of at least 4",
+            r"bn.hidden = \[4, 2\] contradicts bn.kind = 'group' with bn.groups = 2: expected mult.* 2 of at least 4",
         ),
         (
             {"bn__kind": "group", "bn__groups": 3, "model__hidden": [8]},
-            r"model.hidden = \[8\] contradicts bn.kind = 'group' with bn.groups = 3: expected mult.*  3 of at least 6",
+            r"model.hidden = \[8\] contradicts bn.kind = 'group' with bn.groups = 3: expected mult.* 3 of at least 6",
         ),
         ({"placement": "after_activation"}, "placement = .* is no known key: the nearest is bn.placement"),
         ({"bn__placement": "before"}, "bn.placement = 'before': expected after_activation or before_activation"),

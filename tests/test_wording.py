@@ -19,7 +19,7 @@ CASES = {
     ("none", None): (
         "Another order of batches",
         ["without normalization", "without, other batch order (A/A)"],
-        "1 in one order, 2 in the other",
+        "1 in the baseline's order, 2 in another order",
     ),
     ("none", (3, 2)): (
         "A network with [3, 2] instead of [2, 2] units",

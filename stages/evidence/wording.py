@@ -64,7 +64,7 @@ def _other_order(kind: str) -> Contrast:
         "has the same data and the same initial weights, and differs in the order of the batches alone: whatever is"
         " found is chance"
     )
-    apart = ("in one order", "in the other")
+    apart = ("in the baseline's order", "in another order")
     return Contrast(kind, "Another order of batches", labels, apart, pair, alike=False)
 
 

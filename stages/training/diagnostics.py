@@ -29,6 +29,7 @@ DIAGNOSTICS = (*OF_A_STEP, "input_shift", "dead_layer")
 STEPS = (0.5, 1.0, 2.0, 4.0)  # along the gradient, in learning rates (Santurkar et al. 2018, sec. 3.2)
 PROBE_ROWS = 128  # the first training rows: the probe set for the inputs of layers
 DEAD_ROWS = 4096  # the first training rows: a layer dead on these counts as dead; bounds the memory
+PARAMETERS_AT_ONCE = 250_000  # of all seeds together, in each variant of the networks; bounds the memory
 
 
 class Diagnostics:
@@ -40,7 +41,7 @@ class Diagnostics:
     def __init__(self, x: Tensor, seeds: Sequence[int], lr: float, replicas: slice) -> None:
         self.x, self.seeds, self.lr, self.replicas = x, seeds, lr, replicas
         self.watched: nn.Sequential | None = None  # a copy of the watched replicas
-        self.variants: nn.Sequential | None = None
+        self.variants: dict[int, nn.Sequential] = {}  # by the number of seeds measured at once
         self.step: dict[str, np.ndarray] = {}
         self.inputs: Tensor | None = None
         self.epochs: list[dict[str, np.ndarray]] = []
@@ -52,9 +53,11 @@ class Diagnostics:
         gradient = self._rows(parameter.grad for parameter in network.parameters())
         yield
         after = self._rows(network.parameters())
-        self.variants = self.variants or build_variants(self._watched(network))
-        x, y = x[self.replicas].double(), y[self.replicas]
-        self.step = measure_step(self.variants, before, after, gradient, x, y, self.lr)
+        tensors = before, after, gradient, x[self.replicas], y[self.replicas]
+        seeds = max(1, PARAMETERS_AT_ONCE // before.shape[1])
+        parts = zip(*(tensor.split(seeds) for tensor in tensors), strict=True)
+        steps = [measure_step(self._variants(len(part[0])), *part, self.lr) for part in parts]
+        self.step = {name: np.concatenate([step[name] for step in steps]) for name in OF_A_STEP}
 
     def after_epoch(self, network: nn.Sequential) -> None:
         """Close an epoch (the first call: epoch 0) with what is measured on the training rows."""
@@ -84,6 +87,11 @@ class Diagnostics:
             for mine, theirs in zip(_tensors(self.watched), _tensors(network), strict=True):
                 mine.copy_(theirs[self.replicas])
         return self.watched
+
+    def _variants(self, seeds: int) -> nn.Sequential:
+        if seeds not in self.variants:
+            self.variants[seeds] = build_variants(select(self.watched, slice(seeds)))
+        return self.variants[seeds]
 
     def _rows(self, tensors: Iterator[Tensor]) -> Tensor:
         """Return these tensors of the watched replicas as (S, P), a copy.
@@ -137,7 +145,7 @@ def losses_and_gradients(variants: nn.Sequential, values: Tensor, x: Tensor, y: 
     parts = values.flatten(0, 1).split([parameter[0].numel() for parameter in parameters], dim=1)
     for parameter, part in zip(parameters, parts, strict=True):
         parameter.copy_(part.view(parameter.shape))
-    x, y = repeat(x, len(values), narrow=is_narrow(variants)), y.repeat(len(values), 1)
+    x, y = repeat(x.double(), len(values), narrow=is_narrow(variants)), y.repeat(len(values), 1)
     losses = cross_entropy(write_gradient(variants, x, y), y).mean(dim=-1)
     gradients = torch.cat([parameter.grad.flatten(1) for parameter in parameters], dim=1)
     return losses.view(values.shape[:2]), gradients.view(values.shape)

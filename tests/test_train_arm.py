@@ -1,0 +1,76 @@
+"""From params.yaml to what is trained: what the arm bn has, and the baseline has not."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stages import InputError
+from stages.params import Params, load_params
+from stages.train_arm import _architecture, _schedule
+from stages.training.arm import ORDER, OTHER_ORDER
+from stages.training.network import Architecture, Normalization
+
+COMMITTED = load_params(Path(__file__).parents[1] / "params.yaml")
+
+
+def change(**changes: Any) -> Params:
+    """Return the committed params with some of `bn` changed."""
+    return Params.model_validate(COMMITTED.model_dump() | {"bn": COMMITTED.bn.model_dump() | changes})
+
+
+def architecture(arm: str, params: Params, features: int = 2) -> Architecture:
+    return _architecture(arm, params, features=features, classes=3)
+
+
+def test_the_arms_differ_in_batch_norm_alone() -> None:
+    plain, normalized = (architecture(arm, COMMITTED) for arm in ("baseline", "bn"))
+    assert plain == Architecture(2, [2, 2], classes=3)
+    assert normalized == Architecture(2, [2, 2], classes=3, normalization=Normalization())
+    assert _schedule("baseline", COMMITTED, [0.1]) == _schedule("bn", COMMITTED, [0.1])
+
+
+def test_every_setting_arrives() -> None:
+    settings = {
+        "kind": "group",
+        "placement": "before_activation",
+        "momentum": None,
+        "eps": 0.01,
+        "affine": False,
+        "inputs": True,
+        "groups": 2,
+    }
+    params = change(hidden=[4, 6], **settings)
+    assert architecture("baseline", params) == Architecture(2, [2, 2], classes=3)
+    normalized = architecture("bn", params, features=8)
+    assert normalized == Architecture(8, [4, 6], classes=3, normalization=Normalization(**settings))
+
+
+@pytest.mark.parametrize(
+    ("changes", "order"),
+    [
+        ({"kind": "none"}, OTHER_ORDER),
+        ({"kind": "none", "hidden": [2, 2]}, OTHER_ORDER),
+        ({"kind": "none", "hidden": [3, 2]}, ORDER),
+        ({"kind": "layer"}, ORDER),
+        ({"hidden": [3, 2]}, ORDER),
+    ],
+)
+def test_the_same_networks_get_another_order(changes: dict[str, Any], order: int) -> None:
+    params = change(**changes)
+    assert _schedule("bn", params, [0.1]).order_stream == order
+    assert _schedule("baseline", params, [0.1]).order_stream == ORDER
+    assert architecture("bn", params).hidden == changes.get("hidden", [2, 2])
+    assert (architecture("bn", params).normalization is None) == (params.bn.kind == "none")
+
+
+@pytest.mark.parametrize(("features", "allowed"), [(2, False), (5, False), (4, True)])
+def test_inputs_too_must_make_groups(features: int, allowed: bool) -> None:
+    params = change(kind="group", groups=2, hidden=[4], inputs=True)
+    architecture("baseline", params, features)
+    if allowed:
+        architecture("bn", params, features)
+        return
+    message = rf"bn.inputs = True on data of {features} features contradicts bn.kind = 'group' with bn.groups = 2: exp"
+    with pytest.raises(InputError, match=message):
+        architecture("bn", params, features)
