@@ -176,9 +176,10 @@ def test_other_networks_hold_too(
 def test_many_parameters_are_measured_in_parts(
     tiny_tables: tuple[Table, Table], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    arguments = *tiny_tables, Architecture(2, normalization=NORMS["after"]), Schedule([0.1], range(5), 2, 16)
+    architecture = Architecture(2, [4, 3], normalization=NORMS["after"])
+    arguments = *tiny_tables, architecture, Schedule([0.1], range(5), 2, 16)
     whole = measured(*arguments, lr=0.1)
-    monkeypatch.setattr("stages.training.diagnostics.PARAMETERS_AT_ONCE", 50)  # those of two networks
+    monkeypatch.setattr("stages.training.diagnostics.PARAMETERS_AT_ONCE", 100)  # those of two networks
     pd.testing.assert_frame_equal(measured(*arguments, lr=0.1), whole)
 
 
