@@ -56,7 +56,7 @@ class Diagnostics:
         tensors = before, after, gradient, x[self.replicas], y[self.replicas]
         seeds = max(1, PARAMETERS_AT_ONCE // before.shape[1])
         parts = zip(*(tensor.split(seeds) for tensor in tensors), strict=True)
-        steps = [measure_step(self._variants(len(part[0])), *part, self.lr) for part in parts]
+        steps = [measure_step(self._variants(network, len(part[0])), *part, self.lr) for part in parts]
         self.step = {name: np.concatenate([step[name] for step in steps]) for name in OF_A_STEP}
 
     def after_epoch(self, network: nn.Sequential) -> None:
@@ -88,9 +88,9 @@ class Diagnostics:
                 mine.copy_(theirs[self.replicas])
         return self.watched
 
-    def _variants(self, seeds: int) -> nn.Sequential:
+    def _variants(self, network: nn.Sequential, seeds: int) -> nn.Sequential:
         if seeds not in self.variants:
-            self.variants[seeds] = build_variants(select(self.watched, slice(seeds)))
+            self.variants[seeds] = build_variants(select(self._watched(network), slice(seeds)))
         return self.variants[seeds]
 
     def _rows(self, tensors: Iterator[Tensor]) -> Tensor:
