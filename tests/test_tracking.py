@@ -226,7 +226,7 @@ def test_compare_links_the_newest_finished_run_of_a_history(store: MlflowClient,
     def linked() -> str:
         with track_stage("compare", PARAMS, tags={}) as run:
             run.link_arm_run("bn", tmp_path / "history.parquet")
-        return runs(store)["compare (sunny-day)"].data.tags["bn.run_id"]
+        return store.search_runs([experiment], "run_name LIKE 'compare%'")[0].data.tags["bn.run_id"]  # newest first
 
     add_run("FINISHED", 1, **{"history.md5": "another"})
     add_run("FINISHED", 2, arm="baseline")
