@@ -142,7 +142,9 @@ def test_a_row_is_what_plain_pytorch_measures(tiny_tables: tuple[Table, Table], 
         network = unstack(replicas, schedule.replica(0.05, seed))
         rows = pd.DataFrame(measured_alone(tiny_tables[0], network, schedule, 0.05, seed))
         ours = table[table["seed"] == seed].reset_index(drop=True)
-        pd.testing.assert_frame_equal(ours[list(DIAGNOSTICS)], rows[list(DIAGNOSTICS)], rtol=1e-8, atol=1e-10)
+        # Under batch norm a bias has no effect but in running means: adam magnifies the rounding of its gradient.
+        rtol = 1e-6 if (norm, optimizer) == ("before", "adam") else 1e-8
+        pd.testing.assert_frame_equal(ours[list(DIAGNOSTICS)], rows[list(DIAGNOSTICS)], rtol=rtol, atol=1e-10)
     assert table["covariate_shift"].max() > 1e-3  # there was something to measure
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +15,9 @@ from stages.training.diagnostics import Diagnostics
 from stages.training.gradient import write_gradient
 from stages.training.loss import cross_entropy, is_right
 from stages.training.network import Architecture, build_network
+from stages.training.optimizers import Optimizer
 from stages.training.replicas import flatten_parameters, in_memory_order, is_narrow, repeat, stack
 
-OPTIMIZERS = {
-    "adam": partial(torch.optim.Adam, fused=True),
-    "adamw": partial(torch.optim.AdamW, fused=True),
-    "sgd": partial(torch.optim.SGD, fused=True),
-    "rmsprop": torch.optim.RMSprop,
-}
 WEIGHTS, ORDER, OTHER_ORDER = 0, 1, 2  # the streams of random numbers that a seed has
 EVALUATED_AT_ONCE = 128  # rows: few enough for the caches, whatever the size of the table
 
@@ -90,7 +84,7 @@ def train_arm(
     `diagnostics` watches, and has its table afterwards; the training is the same, to the bit, with it and without.
     """
     network = build_replicas(architecture, schedule).to(train.x.dtype)
-    optimizer = ReplicaOptimizer(network, schedule)
+    optimizer = build_optimizer(network, schedule)
     orders = [_generator(seed, schedule.order_stream) for seed in schedule.seeds]
     epochs = []
     for epoch in range(schedule.epochs + 1):
@@ -112,7 +106,7 @@ def build_replicas(architecture: Architecture, schedule: Schedule) -> nn.Sequent
 
 def train_epoch(
     network: nn.Sequential,
-    optimizer: "ReplicaOptimizer",
+    optimizer: Optimizer,
     train: Table,
     schedule: Schedule,
     orders: Sequence[torch.Generator],
@@ -150,31 +144,13 @@ def dropped_examples(rows: int, batch_size: int) -> int:
     return int(rows % batch_size == 1)
 
 
-class ReplicaOptimizer:
-    """One `torch.optim` optimizer for all replicas, each at its own learning rate.
-
-    All parameters are views of one flat vector, and so are their gradients, which makes a step one call. The steps of
-    these optimizers are linear in the learning rate, weight decay included: take one at rate 1, and go the replica's
-    rate of the way.
-    """
-
-    def __init__(self, network: nn.Module, schedule: Schedule) -> None:
-        parameters = list(network.parameters())
-        self.flat = flatten_parameters(network)
-        rates = torch.tensor(schedule.learning_rates, dtype=self.flat.dtype).repeat_interleave(len(schedule.seeds))
-        shaped = (torch.empty_like(p).copy_(rates.view(-1, *[1] * (p.dim() - 1))) for p in parameters)
-        self.rates = torch.cat([in_memory_order(each) for each in shaped])
-        options = {"weight_decay": schedule.weight_decay}
-        if schedule.optimizer == "sgd":
-            options["momentum"] = schedule.momentum
-        self.optimizer = OPTIMIZERS[schedule.optimizer]([self.flat], lr=1.0, **options)
-
-    @torch.no_grad()
-    def step(self) -> None:
-        """Move every replica along its gradient."""
-        before = self.flat.clone()
-        self.optimizer.step()
-        torch.lerp(before, self.flat, self.rates, out=self.flat)
+def build_optimizer(network: nn.Sequential, schedule: Schedule) -> Optimizer:
+    """Flatten the parameters, and return what moves them, each replica at its own learning rate."""
+    flat = flatten_parameters(network)
+    rates = torch.tensor(schedule.learning_rates, dtype=flat.dtype).repeat_interleave(len(schedule.seeds))
+    shaped = (torch.empty_like(each).copy_(rates.view(-1, *[1] * (each.dim() - 1))) for each in network.parameters())
+    rates = torch.cat([in_memory_order(each) for each in shaped])
+    return Optimizer(flat, rates, schedule.optimizer, momentum=schedule.momentum, weight_decay=schedule.weight_decay)
 
 
 def _batches(
@@ -184,7 +160,9 @@ def _batches(
     rates, rows = len(schedule.learning_rates), len(train.y)
     order = torch.stack([torch.randperm(rows, generator=generator) for generator in orders], dim=1)  # (N, S)
     for index in order[: rows - dropped_examples(rows, schedule.batch_size)].split(schedule.batch_size):
-        yield repeat(train.x[index].permute(1, 2, 0), rates, narrow=narrow), train.y[index].repeat(1, rates).T
+        x = train.x.index_select(0, index.flatten()).unflatten(0, index.shape)  # (B, S, F)
+        y = train.y.take(index)
+        yield repeat(x.permute(1, 2, 0), rates, narrow=narrow), torch.cat([y] * rates, dim=1).T
 
 
 def _generator(seed: int, stream: int) -> torch.Generator:

@@ -215,8 +215,8 @@ def select(stacked: nn.Sequential, replicas: slice | Tensor) -> nn.Sequential:
 def repeat(x: Tensor, times: int, *, narrow: bool) -> Tensor:
     """Return a batch (S, F, B) for `times` * S replicas, (times * S, F, B), in the memory that suits their layers."""
     if narrow:
-        return x.permute(2, 1, 0).repeat(1, 1, times).permute(2, 1, 0)
-    return x.repeat(times, 1, 1)
+        return torch.cat([x.permute(2, 1, 0).contiguous()] * times, dim=2).permute(2, 1, 0)
+    return torch.cat([x.contiguous()] * times)
 
 
 def is_narrow(stacked: nn.Sequential) -> bool:
