@@ -2,8 +2,9 @@
 
 STUDY_ENGINE        inline (default), loky: processes on this machine, or dask
 STUDY_DASK_ADDRESS  of the Dask scheduler, as in tcp://127.0.0.1:8786
+STUDY_DEVICE        auto (default): CUDA where there is one, cpu, or cuda
 
-They are no params: the results are the same, whichever engine they come from.
+They are no params: the results are the same, whichever engine they come from, and on CUDA but for rounding.
 """
 
 import importlib.util
@@ -16,6 +17,7 @@ from typing import Any, TypeVar
 from stages import InputError
 
 ENGINES = ("inline", "loky", "dask")
+DEVICES = ("auto", "cpu", "cuda")
 DEATHS = 3  # of workers, until it must be the work that kills them
 SECONDS_TO_CONNECT = 10
 
@@ -26,10 +28,8 @@ class Engine:
     """Runs functions, which workers must be able to import. `inline`: in this process, so they may call back."""
 
     def __init__(self) -> None:
-        name = os.environ.get("STUDY_ENGINE") or "inline"
-        if name not in ENGINES:
-            hint = "".join(f"; did you mean {match!r}?" for match in get_close_matches(name, ENGINES, 1))
-            raise InputError(f"STUDY_ENGINE = {name!r}: expected one of {', '.join(ENGINES)}{hint}")
+        name = _choice("STUDY_ENGINE", ENGINES)
+        self.device = _choice("STUDY_DEVICE", DEVICES)
         self.inline = name == "inline"
         self._backend: dict[str, Any] = {"backend": name}
         if name == "dask":
@@ -70,6 +70,15 @@ class Engine:
                 yield from parallel(delayed(function)(*task) for task in tasks)
             except TimeoutError:
                 raise InputError(f"STUDY_DASK_ADDRESS = {_address()!r}: the scheduler has no workers") from None
+
+
+def _choice(variable: str, allowed: Sequence[str]) -> str:
+    """Return the value of an environment variable; the first one allowed is the default."""
+    value = os.environ.get(variable) or allowed[0]
+    if value not in allowed:
+        hint = "".join(f"; did you mean {match!r}?" for match in get_close_matches(value, allowed, 1))
+        raise InputError(f"{variable} = {value!r}: expected one of {', '.join(allowed)}{hint}")
+    return value
 
 
 def _connect() -> Any:

@@ -68,7 +68,8 @@ def _train(arm: str, params: Params, rates: Sequence[float], engine: Engine, run
 
     folder = Path("results", arm)
     folder.mkdir(parents=True, exist_ok=True)
-    tasks = [(train, val, architecture, block, params.lr) for block in cut_blocks(schedule, architecture)]
+    settings = params.lr, engine.device
+    tasks = [(train, val, architecture, block, *settings) for block in cut_blocks(schedule, architecture)]
     with ArmParts(rates, params.lr) as parts, ArmReport(title, run, schedule, params.lr, len(tasks), engine) as report:
         if engine.inline:
             tasks = [(*task, report.on_epoch) for task in tasks]

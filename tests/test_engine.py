@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "REPLICAS_AT_ONCE", BLOCK_OF_THREE_SEEDS)
     monkeypatch.delenv("STUDY_ENGINE", raising=False)
     monkeypatch.delenv("STUDY_DASK_ADDRESS", raising=False)
+    monkeypatch.delenv("STUDY_DEVICE", raising=False)
 
 
 def train(tables: tuple[Table, Table], folder: Path, function: Callable = train_block, *extra: Path) -> dict[str, str]:
@@ -140,6 +142,7 @@ def test_work_that_kills_every_worker_ends(monkeypatch: pytest.MonkeyPatch) -> N
     ("variables", "message"),
     [
         ({"STUDY_ENGINE": "lokky"}, "STUDY_ENGINE = 'lokky': expected one of inline, loky, dask; did you mean 'loky'?"),
+        ({"STUDY_DEVICE": "tpu0"}, "STUDY_DEVICE = 'tpu0': expected one of auto, cpu, cuda"),
         ({"STUDY_ENGINE": "dask"}, "STUDY_DASK_ADDRESS = '': expected an address as in tcp://127.0.0.1:8786"),
         (
             {"STUDY_ENGINE": "dask", "STUDY_DASK_ADDRESS": "tcp://127.0.0.1:1"},
@@ -150,7 +153,7 @@ def test_work_that_kills_every_worker_ends(monkeypatch: pytest.MonkeyPatch) -> N
 def test_an_engine_that_is_not_there_is_refused(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], message: str
 ) -> None:
-    if variables["STUDY_ENGINE"] == "dask":
+    if variables.get("STUDY_ENGINE") == "dask":
         pytest.importorskip("distributed", reason="Dask is not installed: make setup-dask")
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
@@ -195,3 +198,22 @@ def test_a_dask_cluster_gives_the_same_bytes(
     assert train(tables, tmp_path) == here
     assert train(tables, tmp_path, die_once_then_train, tmp_path / "died") == here
     assert (tmp_path / "died").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_device_that_is_not_there_is_refused(tables: tuple[Table, Table]) -> None:
+    with pytest.raises(InputError, match=r"^STUDY_DEVICE = 'cuda': PyTorch finds no CUDA device here$"):
+        train_block(*tables, ARCHITECTURE, SCHEDULE, 0.1, "cuda")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.parametrize("hidden", [[2, 2], [8, 8]])
+@pytest.mark.parametrize("norm", [None, Normalization(), Normalization("layer")])
+def test_cuda_trains_the_same_networks(
+    tiny_tables: tuple[Table, Table], hidden: list[int], norm: Normalization | None
+) -> None:
+    arguments = *tiny_tables, Architecture(2, hidden, normalization=norm), replace(SCHEDULE, optimizer="sgd"), 0.1
+    here, there = (train_block(*arguments, device) for device in ("cpu", "cuda"))
+    pd.testing.assert_frame_equal(there.history, here.history, rtol=1e-8)
+    torch.testing.assert_close(there.networks.state_dict(), here.networks.state_dict(), rtol=1e-8, atol=1e-10)
+    pd.testing.assert_frame_equal(there.diagnostics, here.diagnostics, rtol=1e-6, atol=1e-8)

@@ -36,6 +36,10 @@ class Table:
         x = table.drop(columns="label").to_numpy(np.float32)
         return cls(torch.from_numpy(x), torch.tensor(table["label"].to_numpy(np.int64)))
 
+    def to(self, device: str | torch.device) -> "Table":
+        """Return the table on a device."""
+        return Table(self.x.to(device), self.y.to(device))
+
     @property
     def classes(self) -> int:
         """The number of classes."""
@@ -78,12 +82,12 @@ def train_arm(
 ) -> tuple[nn.Sequential, pd.DataFrame]:
     """Train every replica, and return them stacked, with their history.
 
-    A replica is the network that plain PyTorch trains from the same seed on the same batches, in the dtype of
+    A replica is the network that plain PyTorch trains from the same seed on the same batches, in dtype and device of
     `train.x`. The history has one row per (lr, seed, epoch) with `MEASURES`: losses in nats, accuracies in [0, 1], all
     in eval mode on the full tables; epoch 0 is before training. `on_epoch` gets the epoch and each measure as (L, S).
     `diagnostics` watches, and has its table afterwards; the training is the same, to the bit, with it and without.
     """
-    network = build_replicas(architecture, schedule).to(train.x.dtype)
+    network = build_replicas(architecture, schedule).to(train.x.device, train.x.dtype)
     optimizer = build_optimizer(network, schedule)
     orders = [_generator(seed, schedule.order_stream) for seed in schedule.seeds]
     epochs = []
@@ -134,8 +138,8 @@ def evaluate(network: nn.Sequential, train: Table, val: Table) -> dict[str, np.n
             logits = network(x.T.expand(_replicas(network), -1, -1))  # (R, K, B)
             loss = loss + cross_entropy(logits, y[None]).sum(dim=-1).double()
             correct = correct + is_right(logits, y[None]).sum(dim=-1).double()
-        measures[f"{name}_loss"] = (loss / len(table.y)).numpy()
-        measures[f"{name}_accuracy"] = (correct / len(table.y)).numpy()
+        measures[f"{name}_loss"] = (loss / len(table.y)).cpu().numpy()
+        measures[f"{name}_accuracy"] = (correct / len(table.y)).cpu().numpy()
     return measures
 
 
@@ -147,7 +151,7 @@ def dropped_examples(rows: int, batch_size: int) -> int:
 def build_optimizer(network: nn.Sequential, schedule: Schedule) -> Optimizer:
     """Flatten the parameters, and return what moves them, each replica at its own learning rate."""
     flat = flatten_parameters(network)
-    rates = torch.tensor(schedule.learning_rates, dtype=flat.dtype).repeat_interleave(len(schedule.seeds))
+    rates = flat.new_tensor(schedule.learning_rates).repeat_interleave(len(schedule.seeds))
     shaped = (torch.empty_like(each).copy_(rates.view(-1, *[1] * (each.dim() - 1))) for each in network.parameters())
     rates = torch.cat([in_memory_order(each) for each in shaped])
     return Optimizer(flat, rates, schedule.optimizer, momentum=schedule.momentum, weight_decay=schedule.weight_decay)
@@ -160,6 +164,7 @@ def _batches(
     rates, rows = len(schedule.learning_rates), len(train.y)
     order = torch.stack([torch.randperm(rows, generator=generator) for generator in orders], dim=1)  # (N, S)
     for index in order[: rows - dropped_examples(rows, schedule.batch_size)].split(schedule.batch_size):
+        index = index.to(train.x.device)
         x = train.x.index_select(0, index.flatten()).unflatten(0, index.shape)  # (B, S, F)
         y = train.y.take(index)
         yield repeat(x.permute(1, 2, 0), rates, narrow=narrow), torch.cat([y] * rates, dim=1).T

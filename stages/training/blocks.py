@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from torch import nn
 
+from stages import InputError
 from stages.training.arm import Schedule, Table, train_arm
 from stages.training.diagnostics import Diagnostics
 from stages.training.network import Architecture, build_network
@@ -45,11 +46,25 @@ def train_block(
     architecture: Architecture,
     schedule: Schedule,
     lr: float,
+    device: str = "cpu",
     on_epoch: Callable[[int, dict[str, Any]], None] = lambda epoch, measures: None,
 ) -> TrainedBlock:
-    """Train one block, and measure inside its networks at `lr`. The same bytes in any process of one machine."""
+    """Train one block, and measure inside its networks at `lr`.
+
+    The same bytes in any process of one machine. `device`: cpu, cuda, or auto, which is cuda where there is one.
+    """
     torch.set_num_threads(1)  # the networks are small, and the bytes must not depend on the cores that are free
+    train, val = (table.to(find_device(device)) for table in (train, val))
     watched = schedule.replicas(lr)
     diagnostics = Diagnostics(train.x, schedule.seeds, lr, watched)
     networks, history = train_arm(train, val, architecture, schedule, on_epoch, diagnostics)
-    return TrainedBlock(history, diagnostics.table(), select(networks, watched))
+    return TrainedBlock(history, diagnostics.table(), select(networks, watched).cpu())
+
+
+def find_device(name: str) -> str:
+    """Return the device that STUDY_DEVICE names, as PyTorch calls it."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("STUDY_DEVICE = 'cuda': PyTorch finds no CUDA device here")
+    return name

@@ -114,16 +114,16 @@ def measure_step(
     variants: nn.Sequential, before: Tensor, after: Tensor, gradient: Tensor, x: Tensor, y: Tensor, lr: float
 ) -> dict[str, np.ndarray]:
     """Return each of `OF_A_STEP` as (S,) for the step from `before` to `after` (S, P) on x (S, F, B), y (S, B)."""
-    layers, dense = parameter_layers(variants)
-    later = torch.arange(2, int(layers.max()) + 1).view(-1, 1, 1)
+    layers, dense = (each.to(before.device) for each in parameter_layers(variants))
+    later = torch.arange(2, int(layers.max()) + 1, device=before.device).view(-1, 1, 1)
     moved = torch.where(layers < later, after, before)  # (layers - 1, S, P)
-    along = before - lr * torch.tensor(STEPS, dtype=before.dtype).view(-1, 1, 1) * gradient  # (steps, S, P)
+    along = before - lr * before.new_tensor(STEPS).view(-1, 1, 1) * gradient  # (steps, S, P)
     losses, gradients = losses_and_gradients(variants, torch.cat([before[None], moved, along]), x, y)
     here, of_moved, of_along = gradients.split([1, len(moved), len(along)])
     mine = dense & (layers == later)
     measured = covariate_shift(here.where(mine, 0), of_moved.where(mine, 0))
     measured |= landscape(losses[-len(along) :], here - of_along, before - along)
-    return {name: values.numpy() for name, values in measured.items()}
+    return {name: values.cpu().numpy() for name, values in measured.items()}
 
 
 def parameter_layers(network: nn.Sequential) -> tuple[Tensor, Tensor]:
@@ -188,7 +188,7 @@ def layer_inputs(network: nn.Sequential, x: Tensor) -> Tensor:
     """Return what all dense layers but the first get in eval mode, for rows x (N, F): (S, F, N), sorted along N."""
     passed = _layer_by_layer(network.eval(), x)
     inputs = torch.cat([inputs for layer, inputs, _ in passed if isinstance(layer, StackedLinear)][1:], dim=1)
-    return torch.from_numpy(np.sort(inputs.contiguous().numpy()))  # several times torch.sort's speed
+    return torch.from_numpy(np.sort(inputs.contiguous().cpu().numpy()))  # several times torch.sort's speed
 
 
 @torch.no_grad()
@@ -200,7 +200,7 @@ def dead_layers(network: nn.Sequential, x: Tensor) -> np.ndarray:
     Others than relu never die.
     """
     passed = _layer_by_layer(network.train(), x)
-    peaks = [output.amax(dim=(1, 2)).numpy() for layer, _, output in passed if isinstance(layer, nn.ReLU)]
+    peaks = [output.amax(dim=(1, 2)).cpu().numpy() for layer, _, output in passed if isinstance(layer, nn.ReLU)]
     if not peaks:
         return np.zeros(len(next(network.parameters())))
     return (np.stack(peaks) <= 0).any(axis=0).astype(float)  # NaN is not dead: a diverged network is another matter
