@@ -2,7 +2,7 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dask repro test check lint ui resync bench bench-peers bench-growth calibrate lock
+.PHONY: help setup setup-dask repro test check lint ui register resync bench bench-peers bench-growth calibrate lock
 
 help:  ## list what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,11 +27,15 @@ lint: setup  ## check format and style
 ui: setup  ## serve the MLflow UI at http://127.0.0.1:5000
 	mlflow ui
 
+register: setup  ## register both networks in MLflow, as batchnorm-study@baseline and batchnorm-study@bn
+	python -m stages.register
+
 resync: setup  ## log to MLflow what it did not take while the stages ran
 	python -m stages.resync
 
-bench: setup  ## time the stacked training against a DataLoader loop over one network
+bench: setup  ## time the stacked training against a DataLoader loop, and the whole run against what it cannot spare
 	python -m benchmarks.stacked
+	python -m benchmarks.whole
 
 bench-peers: .venv-peers/installed  ## time other libraries at the same training; writes benchmarks/peers.md
 	.venv-peers/bin/python -m benchmarks.peers
