@@ -1,7 +1,7 @@
 """Train more and more networks: the time that each takes, and the most memory that a stage holds.
 
 Runs the stages themselves, each in a process of its own, at the default settings but for the number of seeds, an eighth
-learning rate, and 40 epochs instead of 200. Writes benchmarks/growth.csv and draws benchmarks/growth.png. Processor time
+learning rate, and 40 epochs instead of 200. Writes benchmarks/growth.csv, draws benchmarks/growth.png. Processor time
 counts, which others on the machine disturb little; that of a stage includes MLflow's process.
 """
 

@@ -142,11 +142,14 @@ def stacked(task: Task) -> Run:
     return lambda: train_arm(*tables, architecture, schedule)
 
 
-def jax_vmap(task: Task) -> Run:
+def jax_vmap(task: Task, *, nested: bool = False) -> Run | None:
     """Compile jit(vmap(scan)): a scan over the epochs, in each a scan over the batches.
 
-    One vmap over the seeds and one over the rates, so that a seed draws its batches once for all rates, as ours does.
+    `nested`: one vmap over the seeds and one over the rates, so that a seed draws its batches once for all rates, as
+    this project's training does.
     """
+    if nested and len(task.rates) == 1:
+        return None
     import jax
     import jax.numpy as jnp
     from jax import lax, random
@@ -221,9 +224,12 @@ def jax_vmap(task: Task) -> Run:
         state = (rate, layers, running, zeros, zeros, 0.0)
         return lax.scan(epoch, state, random.split(key, task.epochs))[1]
 
-    arguments = random.split(random.key(0), task.seeds), jnp.array(task.rates)
-    both = jax.vmap(jax.vmap(train, in_axes=(None, 0)), in_axes=(0, None))
-    compiled = jax.jit(both).lower(*arguments).compile()
+    keys, rates = random.split(random.key(0), task.seeds), jnp.array(task.rates)
+    if nested:
+        arguments, mapped = (keys, rates), jax.vmap(jax.vmap(train, in_axes=(None, 0)), in_axes=(0, None))
+    else:
+        arguments, mapped = (jnp.repeat(keys, len(rates)), jnp.tile(rates, task.seeds)), jax.vmap(train)
+    compiled = jax.jit(mapped).lower(*arguments).compile()
     return lambda: jax.block_until_ready(compiled(*arguments))
 
 
@@ -326,6 +332,11 @@ def keras(task: Task) -> Run:
     return run
 
 
+def jax_nested(task: Task) -> Run | None:
+    """Compile jit(vmap(vmap(scan)))."""
+    return jax_vmap(task, nested=True)
+
+
 PEERS = {  # in the order of the table
     "PyTorch, DataLoader loop": dataloader,
     "PyTorch, plain loop": plain_loop,
@@ -334,9 +345,10 @@ PEERS = {  # in the order of the table
     "Keras (on JAX)": keras,
     "torch.func.vmap": torch_vmap,
     "JAX, jit(vmap(scan))": jax_vmap,
+    "JAX, jit(vmap(vmap(scan))): batches drawn once per seed": jax_nested,
     "this project": stacked,
 }
-NEEDS = {lightning: "lightning", skorch: "skorch", keras: "keras", jax_vmap: "jax"}
+NEEDS = {lightning: "lightning", skorch: "skorch", keras: "keras", jax_vmap: "jax", jax_nested: "jax"}
 ONE_AT_A_TIME = {dataloader, plain_loop, lightning, skorch, keras}
 
 

@@ -75,7 +75,7 @@ def _table(task: Task) -> Iterator[str]:
     seconds = _time_in_turn(task)
     for way, peer in PEERS.items():
         if way not in seconds:
-            yield f"| {way} | | | {'not written' if way in INSTALLED else 'not installed'} |"
+            yield f"| {way} | | | {'does not apply' if way in INSTALLED else 'not installed'} |"
             continue
         networks = 1 if peer in ONE_AT_A_TIME else task.networks
         ratio = statistics.median(networks * a / b for a, b in zip(seconds[REFERENCE], seconds[way], strict=True))
