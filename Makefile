@@ -2,12 +2,15 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test check lint ui register resync bench calibrate lock
+.PHONY: help setup setup-dask repro test check lint ui register resync bench bench-peers bench-growth calibrate lock
 
 help:  ## list what there is to make
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/installed  ## create .venv with every package at the version in requirements.lock
+
+setup-dask: setup  ## add Dask, which STUDY_ENGINE=dask needs
+	python -m pip install --quiet --disable-pip-version-check --requirement requirements-dask.lock
 
 repro: setup  ## run the pipeline: what has changed, and what depends on it
 	dvc repro
@@ -30,21 +33,39 @@ register: setup  ## register both networks in MLflow, as batchnorm-study@baselin
 resync: setup  ## log to MLflow what it did not take while the stages ran
 	python -m stages.resync
 
-bench: setup  ## time the stacked training against a DataLoader loop over one network
+bench: setup  ## time the stacked training against a DataLoader loop, and the whole run against what it cannot spare
 	python -m benchmarks.stacked
+	python -m benchmarks.whole
+
+bench-peers: .venv-peers/installed  ## time other libraries at the same training; writes benchmarks/peers.md
+	.venv-peers/bin/python -m benchmarks.peers
+
+bench-growth: setup  ## time up to 65,536 networks; writes benchmarks/growth.csv and growth.png
+	python -m benchmarks.growth
 
 calibrate: setup  ## test the statistics where the answer is known; writes benchmarks/calibration.md
 	python -m benchmarks.calibrate
 
-lock: setup  ## write requirements.lock anew from pyproject.toml
+lock: setup  ## write requirements.lock and requirements-dask.lock anew from pyproject.toml
 	python -m venv --clear .venv/lock
 	python -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb")); print(*project["project"]["dependencies"], *project["dependency-groups"]["dev"], sep="\n")' > .venv/lock/wanted.txt
 	.venv/lock/bin/python -m pip install --quiet --disable-pip-version-check --requirement .venv/lock/wanted.txt
 	.venv/lock/bin/python -m pip freeze > .venv/lock/frozen.txt
 	sed 's/^\(torch==[0-9.]*\)+.*/\1/' .venv/lock/frozen.txt > requirements.lock
+	python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["dask"], sep="\n")' > .venv/lock/dask.txt
+	.venv/lock/bin/python -m pip install --quiet --disable-pip-version-check --requirement .venv/lock/dask.txt
+	.venv/lock/bin/python -m pip freeze | grep --fixed-strings --line-regexp --invert-match --file=.venv/lock/frozen.txt > requirements-dask.lock
 
 .venv/installed: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "this needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv .venv
 	python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	@touch $@
+
+.venv-peers/installed: benchmarks/peers.txt requirements.lock
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock \
+		numpy pandas pyarrow pydantic pyyaml scikit-learn scipy torch
+	while read -r package; do .venv-peers/bin/python -m pip install --quiet --disable-pip-version-check \
+		"$$package" || echo "$$package cannot be installed here"; done < benchmarks/peers.txt
 	@touch $@

@@ -20,12 +20,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stages.engine import Engine
 from stages.params import Params, check_widths, load_params
 from stages.tracking import StageRun, file_md5, track_stage
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
 
+    from stages.evidence.paired import Moments
     from stages.training.arm import Schedule
     from stages.training.network import Architecture
 
@@ -37,44 +40,48 @@ def run_arm(arm: str) -> None:
     """Train the arm that `arm` names, write its files, and log it all."""
     params = load_params()
     rates = sorted({*params.lr_sweep, params.lr})
-    with track_stage(f"train_{arm}", params.flat(), tags={"arm": arm}, rates=rates) as run:
-        _train(arm, params, rates, run)  # PyTorch is imported while MLflow connects
+    with Engine() as engine, track_stage(f"train_{arm}", params.flat(), tags={"arm": arm}, rates=rates) as run:
+        _train(arm, params, rates, engine, run)  # PyTorch is imported while MLflow connects
 
 
-def _train(arm: str, params: Params, rates: Sequence[float], run: StageRun) -> None:
+def _train(arm: str, params: Params, rates: Sequence[float], engine: Engine, run: StageRun) -> None:
     import pandas as pd
-    import torch
 
-    from stages.evidence.curves import final_values, median_seed, summarize_epochs
+    from stages.arm_parts import ArmParts
+    from stages.evidence.curves import median_seed, tabulate_curves
     from stages.evidence.wording import describe_contrast
-    from stages.training.arm import Table, train_arm
-    from stages.training.diagnostics import Diagnostics
+    from stages.training.arm import Table
+    from stages.training.blocks import cut_blocks, train_block
     from stages.training.network import load_network, save_network
-    from stages.training.replicas import unstack
     from stages.training.surface import draw_surface
 
-    torch.set_num_threads(1)  # the networks are small, and the bytes must not depend on the machine's cores
     train, val = Table.read(TRAIN), Table.read(VAL)
     architecture = _architecture(arm, params, features=train.x.shape[1], classes=train.classes)
     schedule = _schedule(arm, params, rates)
     _note_dropped_example(len(train.y), schedule.batch_size)
-    diagnostics = Diagnostics(train.x, schedule.seeds, params.lr, schedule.replicas(params.lr))
     title = arm
     if arm == "bn":  # params.bn is not for the baseline to read: it would be trained anew for nothing
         contrast = describe_contrast(params.bn.kind, params.model.hidden, params.bn.hidden)
         title = f"{arm}, {contrast.labels[arm]}"
         if not contrast.alike:
             print(f"note: a pair {contrast.pair}", file=sys.stderr)
-    with EpochReport(title, run, schedule, params.lr) as report:
-        networks, history = train_arm(train, val, architecture, schedule, report, diagnostics)
 
     folder = Path("results", arm)
     folder.mkdir(parents=True, exist_ok=True)
-    history.to_parquet(folder / "history.parquet", index=False)
-    diagnostics.table().to_parquet(folder / "diagnostics.parquet", index=False)
-    summarize_epochs(history, params.lr).to_csv(folder / "curves.csv", index=False, lineterminator="\n")
-    seed = median_seed(final_values(history, params.lr))
-    network = unstack(networks, schedule.replica(params.lr, seed))
+    settings = params.lr, engine.device
+    tasks = [(train, val, architecture, block, *settings) for block in cut_blocks(schedule, architecture)]
+    with ArmParts(rates, params.lr) as parts, ArmReport(title, run, schedule, params.lr, len(tasks), engine) as report:
+        if engine.inline:
+            tasks = [(*task, report.on_epoch) for task in tasks]
+        for block in engine.run(train_block, tasks):
+            parts.add(block)
+            report.add(block.history)
+        parts.write_history(folder / "history.parquet")
+        parts.write_diagnostics(folder / "diagnostics.parquet")
+        seed = median_seed(parts.final_values())
+        network = parts.network(schedule.seeds.index(seed))
+    curves = {name: moments[rates.index(params.lr)] for name, moments in report.moments.items()}
+    tabulate_curves(curves).to_csv(folder / "curves.csv", index=False, lineterminator="\n")
     save_network(network, architecture, folder / "model.pt")
     network = load_network(folder / "model.pt")
     rows = pd.concat([pd.read_csv(TRAIN), pd.read_csv(VAL)])
@@ -90,40 +97,70 @@ def _train(arm: str, params: Params, rates: Sequence[float], run: StageRun) -> N
     run.log_artifacts(*(folder / name for name in FILES))
 
 
-class EpochReport:
-    """Tells of every epoch: MLflow, and a progress bar where stderr is a terminal."""
+class ArmReport:
+    """Tells of the training: MLflow, and a progress bar where stderr is a terminal.
 
-    def __init__(self, title: str, run: StageRun, schedule: "Schedule", lr: float) -> None:
+    What is logged are means over all seeds. One block that trains in this process is logged while it trains; else all
+    epochs are, once the last block is there.
+    """
+
+    def __init__(self, title: str, run: StageRun, schedule: "Schedule", lr: float, blocks: int, engine: Engine) -> None:
         from tqdm import tqdm
 
-        self.run, self.rates, self.seconds = run, schedule.learning_rates, 0.0
+        self.run, self.rates, self.epochs = run, schedule.learning_rates, schedule.epochs
         self.headline = self.rates.index(lr)
+        self.blocks_left, self.inline, self.live = blocks, engine.inline, engine.inline and blocks == 1
+        self.moments: dict[str, Moments] = {}  # of each measure, (L, E)
         networks = len(self.rates) * len(schedule.seeds)
+        description = f"{title}: {networks} networks" + (f" in {blocks} blocks" if blocks > 1 else "")
         self.bar = tqdm(
-            total=schedule.epochs, desc=f"{title}: {networks} networks", unit="epoch", disable=None, dynamic_ncols=True
+            total=schedule.epochs * blocks, desc=description, unit="epoch", disable=None, dynamic_ncols=True
         )
+        self.started: float | None = None
+        self.seconds = 0.0
+        if not self.live:
+            self._open()
 
-    def __call__(self, epoch: int, measures: "dict[str, np.ndarray]") -> None:
-        """Report one epoch: each measure as (L, S). The first, before any training, waits for MLflow to answer."""
-        from stages.evidence.paired import mean_interval
-
-        if epoch == 0:
-            self.run.wait_until_open()
-            self.run.prepare_to_log_network()
-            self.started = time.perf_counter()
-        self.seconds = time.perf_counter() - self.started
-        means = {name: values.mean(axis=1) for name, values in measures.items()}  # (L,) each
-        by_rate = {lr: {name: float(mean[i]) for name, mean in means.items()} for i, lr in enumerate(self.rates)}
-        headline = by_rate[self.rates[self.headline]]
-        _, low, high = mean_interval(measures["val_accuracy"][self.headline])
-        interval = {"val_accuracy_ci_low": float(low), "val_accuracy_ci_high": float(high)}
-        self.run.log_epoch(epoch, headline | interval, by_rate)
-        self.bar.set_postfix(
-            train=f"{headline['train_accuracy']:.3f}", val=f"{headline['val_accuracy']:.3f}", refresh=False
-        )
+    def on_epoch(self, epoch: int, measures: "dict[str, np.ndarray]") -> None:
+        """Report one epoch of a block that trains in this process: each measure as (L, S)."""
+        if self.started is None:
+            self._open()
+        accuracies = {name: measures[f"{name}_accuracy"][self.headline].mean() for name in ("train", "val")}
+        self.bar.set_postfix({name: f"{value:.3f}" for name, value in accuracies.items()}, refresh=False)
         self.bar.update(epoch > 0)
+        if self.live:
+            from stages.evidence.paired import Moments
 
-    def __enter__(self) -> "EpochReport":
+            self._log(epoch, {name: Moments.of(values) for name, values in measures.items()})
+
+    def add(self, history: "pd.DataFrame") -> None:
+        """Report a block that is done."""
+        from stages.evidence.curves import moments_by_epoch
+
+        self.seconds = time.perf_counter() - self.started
+        moments = moments_by_epoch(history)
+        self.moments = {name: self.moments[name] + more if self.moments else more for name, more in moments.items()}
+        self.blocks_left -= 1
+        if not self.inline:
+            self.bar.update(self.epochs)
+        if self.blocks_left == 0 and not self.live:
+            for epoch in range(self.epochs + 1):
+                self._log(epoch, {name: each[:, epoch] for name, each in self.moments.items()})
+
+    def _open(self) -> None:
+        """Wait, before any training, for MLflow to answer."""
+        self.run.wait_until_open()
+        self.run.prepare_to_log_network()
+        self.started = time.perf_counter()
+
+    def _log(self, epoch: int, moments: "dict[str, Moments]") -> None:
+        """Log one epoch: the moments of each measure, (L,)."""
+        by_rate = {lr: {name: float(each.mean[i]) for name, each in moments.items()} for i, lr in enumerate(self.rates)}
+        _, low, high = moments["val_accuracy"][self.headline].interval()
+        interval = {"val_accuracy_ci_low": float(low), "val_accuracy_ci_high": float(high)}
+        self.run.log_epoch(epoch, by_rate[self.rates[self.headline]] | interval, by_rate)
+
+    def __enter__(self) -> "ArmReport":
         return self
 
     def __exit__(self, *exception: object) -> None:

@@ -16,6 +16,7 @@ from stages.training.diagnostics import (
     DIAGNOSTICS,
     OF_A_STEP,
     Diagnostics,
+    build_variants,
     covariate_shift,
     dead_layers,
     input_shift,
@@ -24,7 +25,7 @@ from stages.training.diagnostics import (
 )
 from stages.training.loss import cross_entropy
 from stages.training.network import Architecture, Normalization
-from stages.training.replicas import unstack
+from stages.training.replicas import select, unstack
 
 NORMS = {
     "baseline": None,
@@ -141,7 +142,9 @@ def test_a_row_is_what_plain_pytorch_measures(tiny_tables: tuple[Table, Table], 
         network = unstack(replicas, schedule.replica(0.05, seed))
         rows = pd.DataFrame(measured_alone(tiny_tables[0], network, schedule, 0.05, seed))
         ours = table[table["seed"] == seed].reset_index(drop=True)
-        pd.testing.assert_frame_equal(ours[list(DIAGNOSTICS)], rows[list(DIAGNOSTICS)], rtol=1e-8, atol=1e-10)
+        # Under batch norm a bias has no effect but in running means: adam magnifies the rounding of its gradient.
+        rtol = 1e-6 if (norm, optimizer) == ("before", "adam") else 1e-8
+        pd.testing.assert_frame_equal(ours[list(DIAGNOSTICS)], rows[list(DIAGNOSTICS)], rtol=rtol, atol=1e-10)
     assert table["covariate_shift"].max() > 1e-3  # there was something to measure
 
 
@@ -175,9 +178,10 @@ def test_other_networks_hold_too(
 def test_many_parameters_are_measured_in_parts(
     tiny_tables: tuple[Table, Table], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    arguments = *tiny_tables, Architecture(2, normalization=NORMS["after"]), Schedule([0.1], range(5), 2, 16)
+    architecture = Architecture(2, [4, 3], normalization=NORMS["after"])
+    arguments = *tiny_tables, architecture, Schedule([0.1], range(5), 2, 16)
     whole = measured(*arguments, lr=0.1)
-    monkeypatch.setattr("stages.training.diagnostics.PARAMETERS_AT_ONCE", 50)  # those of two networks
+    monkeypatch.setattr("stages.training.diagnostics.PARAMETERS_AT_ONCE", 100)  # those of two networks
     pd.testing.assert_frame_equal(measured(*arguments, lr=0.1), whole)
 
 
@@ -246,10 +250,10 @@ def test_no_covariate_shift_where_earlier_layers_stand_still(
     last, first = before.clone(), before.clone()
     last[:, -4:] += 1  # the layer 3 -> 1
     first[:, :12] += 1  # the layer 2 -> 4
-    still = measure_step(network, before, last, gradient, x, y, lr=0.1)
+    still = measure_step(build_variants(network), before, last, gradient, x, y, lr=0.1)
     np.testing.assert_allclose(still["covariate_shift"], 0, atol=1e-14)
     np.testing.assert_allclose(still["gradient_cosine"], 1, atol=1e-14)
-    moved = measure_step(network, before, first, gradient, x, y, lr=0.1)
+    moved = measure_step(build_variants(network), before, first, gradient, x, y, lr=0.1)
     assert (moved["covariate_shift"] > 0.01).all()
 
 
@@ -258,10 +262,10 @@ def test_a_diverged_replica_is_not_a_number_and_alone(
 ) -> None:
     network, before, gradient, x, y = trio
     after = before - 0.1 * gradient
-    healthy = measure_step(network, before, after, gradient, x, y, lr=0.1)
+    healthy = measure_step(build_variants(network), before, after, gradient, x, y, lr=0.1)
     before, after = before.clone(), after.clone()
     before[1], after[1] = torch.nan, torch.nan
-    diverged = measure_step(network, before, after, gradient, x, y, lr=0.1)
+    diverged = measure_step(build_variants(network), before, after, gradient, x, y, lr=0.1)
     for name in OF_A_STEP:
         assert np.isnan(diverged[name][1]), name
         np.testing.assert_array_equal(diverged[name][[0, 2]], healthy[name][[0, 2]])
@@ -304,8 +308,8 @@ def test_very_negative_biases_make_a_dead_layer(tiny_tables: tuple[Table, Table]
         with torch.no_grad():
             network.get_parameter(f"{name}.bias")[replica] = -100
     before = copy.deepcopy(network.state_dict())
-    assert dead_layers(network, slice(0, 4), train.x).tolist() == [0, 1, 0, 1]
-    assert dead_layers(network, slice(2, 4), train.x).tolist() == [0, 1]
+    assert dead_layers(select(network, slice(None)), train.x).tolist() == [0, 1, 0, 1]
+    assert dead_layers(select(network, slice(2, 4)), train.x).tolist() == [0, 1]
     torch.testing.assert_close(dict(network.state_dict()), dict(before), rtol=0, atol=0)
 
 
@@ -329,13 +333,13 @@ def test_one_row_keeps_a_layer_alive() -> None:
     with torch.no_grad():
         network.linear1.weight[:], network.linear1.bias[:] = 1, -10
     x = torch.zeros(9, 1, dtype=torch.float64)
-    assert dead_layers(network, slice(0, 2), x).tolist() == [1, 1]
+    assert dead_layers(select(network, slice(None)), x).tolist() == [1, 1]
     x[7] = 11
-    assert dead_layers(network, slice(0, 2), x).tolist() == [0, 0]
+    assert dead_layers(select(network, slice(None)), x).tolist() == [0, 0]
     with torch.no_grad():
         network.linear1.bias[0] = -12
         network.linear1.weight[1, 0, 0] = torch.nan
-    assert dead_layers(network, slice(0, 2), x).tolist() == [1, 0]  # diverged is not dead
+    assert dead_layers(select(network, slice(None)), x).tolist() == [1, 0]  # diverged is not dead
 
 
 @pytest.mark.parametrize("activation", ["tanh", "sigmoid", "leaky_relu", "gelu"])
@@ -343,16 +347,14 @@ def test_other_activations_do_not_die(tiny_tables: tuple[Table, Table], activati
     network = build_replicas(Architecture(2, [3], activation), Schedule([0.1], [0, 1], 0, 16)).double().eval()
     with torch.no_grad():
         network.linear1.bias[:] = -100
-    assert dead_layers(network, slice(0, 2), tiny_tables[0].x).tolist() == [0, 0]
+    assert dead_layers(select(network, slice(None)), tiny_tables[0].x).tolist() == [0, 0]
 
 
 def test_batch_norm_before_the_activation_leaves_no_network_born_dead(tiny_tables: tuple[Table, Table]) -> None:
     train, _ = tiny_tables
     schedule = Schedule([0.1], range(200), 0, 16)
     born_dead = {
-        norm: dead_layers(
-            build_replicas(Architecture(2, normalization=NORMS[norm]), schedule).double(), slice(None), train.x
-        )
+        norm: dead_layers(build_replicas(Architecture(2, normalization=NORMS[norm]), schedule).double(), train.x)
         for norm in ("baseline", "after", "before")
     }
     assert born_dead["baseline"].mean() > 0.02

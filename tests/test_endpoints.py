@@ -1,5 +1,7 @@
 """Every endpoint on tables small enough to work out by hand."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +12,7 @@ from stages.evidence.endpoints import (
     final_accuracy,
     fluctuation,
     generalization_gap,
+    load_history,
     log_covariate_shift,
     log_half_gain_rate,
     seeds_born_dead,
@@ -135,3 +138,16 @@ def test_half_gain_rate(gain: list[float], log_rate: float) -> None:
 def test_seeds_born_dead_are_dead_before_training() -> None:
     table = pd.DataFrame({"seed": [0.0, 0, 1, 1, 2, 2], "epoch": [0.0, 1] * 3, "dead_layer": [0.0, 1, 1, 1, 1, 0]})
     assert seeds_born_dead(table) == {1, 2}
+
+
+@pytest.mark.parametrize("epochs", [4, 10, 11, 30])
+def test_what_is_not_read_of_a_history_changes_nothing(tmp_path: Path, epochs: int) -> None:
+    random = np.random.default_rng(0)
+    accuracies = {lr: random.uniform(size=(3, epochs + 1)).tolist() for lr in (0.1, 0.2, 0.4)}
+    whole = history(accuracies, val_loss=0.5, train_loss=0.25)
+    whole.to_parquet(tmp_path / "history.parquet", index=False)
+    read = load_history(tmp_path / "history.parquet", 0.2, epochs)
+    assert len(read) == 3 * (epochs + 1 + 2 * min(epochs + 1, 11))
+    for left, right in zip(accuracy_by_rate(read), accuracy_by_rate(whole), strict=True):
+        np.testing.assert_array_equal(left, right)
+    np.testing.assert_array_equal(fluctuation(read, 0.2), fluctuation(whole, 0.2))

@@ -1,12 +1,12 @@
 """From tables of every seed to what people look at: one row per epoch or learning rate, one number per seed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from stages import MEASURES
-from stages.evidence.paired import mean_interval
+from stages.evidence.paired import Moments
 
 
 def summarize_epochs(history: pd.DataFrame, lr: float) -> pd.DataFrame:
@@ -14,9 +14,20 @@ def summarize_epochs(history: pd.DataFrame, lr: float) -> pd.DataFrame:
 
     Columns: NAME, NAME_ci_low, NAME_ci_high for each of MEASURES; losses in nats, accuracies in [0, 1].
     """
-    curves = {"epoch": sorted(history["epoch"].unique())}
+    return tabulate_curves({name: Moments.of(by_epoch_and_seed(history, lr, name)) for name in MEASURES})
+
+
+def moments_by_epoch(history: pd.DataFrame) -> dict[str, Moments]:
+    """Return the moments over seeds of each measure, (L, E), of a history sorted by lr, seed, epoch."""
+    shape = [history[name].nunique() for name in ("lr", "seed", "epoch")]
+    return {name: Moments.of(history[name].to_numpy().reshape(shape).swapaxes(1, 2)) for name in MEASURES}
+
+
+def tabulate_curves(moments: Mapping[str, Moments]) -> pd.DataFrame:
+    """Return the table of `summarize_epochs` from the moments of each measure, (E,)."""
+    curves = {"epoch": np.arange(len(moments[MEASURES[0]].mean))}
     for name in MEASURES:
-        mean, low, high = mean_interval(by_epoch_and_seed(history, lr, name))
+        mean, low, high = moments[name].interval()
         curves |= {name: mean, f"{name}_ci_low": low, f"{name}_ci_high": high}
     return pd.DataFrame(curves)
 

@@ -4,6 +4,8 @@ Histories have one row per (lr, seed, epoch), diagnostics one per (seed, epoch).
 seeds, so that position i is the same pair in both arms. Axes: S seeds, E epochs (epoch 0 included), L learning rates.
 """
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
@@ -13,6 +15,11 @@ ACCURACY = "val_accuracy"
 EPOCHS_RUNNING = 3  # at the target, for one lucky epoch is not learning
 SHARE_OF_BEST_GAIN = 0.9
 FINAL_EPOCHS = 10
+
+
+def load_history(path: str | Path, lr: float, epochs: int) -> pd.DataFrame:
+    """Read of a history what is looked at: all epochs at `lr`, and at the other rates those of `final_accuracy`."""
+    return pd.read_parquet(path, filters=[[("lr", "==", lr)], [("epoch", ">=", epochs - FINAL_EPOCHS)]])
 
 
 def shared_target(baseline: pd.DataFrame, bn: pd.DataFrame, lr: float, majority: float) -> float:

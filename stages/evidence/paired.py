@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+NUMBERS_AT_ONCE = 10_000_000  # of resamples: 80 MB, and a few times that while they are worked on
 ROUNDING = 1e-12  # differences of shares and losses that differ by less are equal
 
 
@@ -19,14 +21,43 @@ class PairedDifference:
     n: int
 
 
+@dataclass(frozen=True)
+class Moments:
+    """Of `n` seeds each, (...): the mean, and the sum of squared deviations from it. Groups of seeds add up."""
+
+    n: int
+    mean: np.ndarray
+    squares: np.ndarray
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> "Moments":
+        """Return the moments over the last axis: (..., S) -> (...)."""
+        with np.errstate(invalid="ignore", over="ignore"):  # the losses of networks that have diverged
+            mean = values.mean(axis=-1)
+            return cls(values.shape[-1], mean, np.square(values - mean[..., None]).sum(axis=-1))
+
+    def __add__(self, other: "Moments") -> "Moments":
+        """Return the moments of both groups together (Chan, Golub & LeVeque 1979)."""
+        n = self.n + other.n
+        with np.errstate(invalid="ignore", over="ignore"):
+            apart = other.mean - self.mean
+            squares = self.squares + other.squares + np.square(apart) * (self.n * other.n / n)
+            return Moments(n, self.mean + apart * (other.n / n), squares)
+
+    def __getitem__(self, index: Any) -> "Moments":
+        return Moments(self.n, self.mean[index], self.squares[index])
+
+    def interval(self, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return mean, lower and upper end of Student's t interval: three (...)."""
+        from scipy.special import stdtrit  # the quantile of Student's t, without the second that scipy.stats takes
+
+        reach = stdtrit(self.n - 1, (1 + confidence) / 2) * np.sqrt(self.squares / (self.n - 1) / self.n)
+        return self.mean, self.mean - reach, self.mean + reach
+
+
 def mean_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return mean, lower and upper end of Student's t interval over the last axis: (..., S) -> three (...)."""
-    from scipy.special import stdtrit  # the quantile of Student's t, without the second that scipy.stats takes
-
-    n = values.shape[-1]
-    mean = values.mean(axis=-1)
-    reach = stdtrit(n - 1, (1 + confidence) / 2) * values.std(axis=-1, ddof=1) / np.sqrt(n)
-    return mean, mean - reach, mean + reach
+    return Moments.of(values).interval(confidence)
 
 
 def paired_difference(
@@ -75,7 +106,7 @@ def paired_statistic(
         return statistic(rows[with_bn].mean(axis=-2)) - statistic(rows[without].mean(axis=-2))
 
     estimate = float(difference(*pair))
-    standard_error = _bootstrap_standard_error(pair, difference, resamples, seed)
+    standard_error = _bootstrap_standard_error(pair, difference, resamples, _batch(rows.size), seed)
     reaches = [stdtrit(pair.shape[1] - 1, 1 - alpha / 2) * standard_error for alpha in alphas]
     intervals = [(float(estimate - reach), float(estimate + reach)) for reach in reaches]
     test = permutation_test(
@@ -84,7 +115,7 @@ def paired_statistic(
         permutation_type="samples",
         n_resamples=resamples,
         vectorized=True,
-        batch=1000,
+        batch=_batch(rows.size),
         rng=seed,
     )
     return PairedDifference(estimate, *intervals[0], float(test.pvalue), pair.shape[1]), intervals, standard_error
@@ -125,6 +156,11 @@ def minimum_detectable_effect(standard_error: float, alpha: float = 0.05, power:
     return float((ndtri(1 - alpha / 2) + ndtri(power)) * standard_error)
 
 
+def _batch(numbers: int) -> int:
+    """Return how many resamples of so many numbers to hold at once: 1000, but no more than memory bears."""
+    return int(np.clip(NUMBERS_AT_ONCE // numbers, 1, 1000))
+
+
 def _differences(baseline: np.ndarray, bn: np.ndarray) -> np.ndarray:
     differences = np.asarray(bn, dtype=float) - np.asarray(baseline, dtype=float)
     if differences.ndim != 1 or not np.isfinite(differences).all():
@@ -133,11 +169,11 @@ def _differences(baseline: np.ndarray, bn: np.ndarray) -> np.ndarray:
 
 
 def _bootstrap_standard_error(
-    pair: np.ndarray, difference: Callable[..., np.ndarray], resamples: int, seed: int
+    pair: np.ndarray, difference: Callable[..., np.ndarray], resamples: int, batch: int, seed: int
 ) -> float:
     from scipy.stats import bootstrap
 
-    options = {"paired": True, "vectorized": True, "batch": 1000, "method": "percentile", "rng": seed}
+    options = {"paired": True, "vectorized": True, "batch": batch, "method": "percentile", "rng": seed}
     return float(bootstrap(tuple(pair), difference, n_resamples=resamples, **options).standard_error)
 
 
@@ -151,7 +187,7 @@ def _sign_flip_p_value(differences: np.ndarray, resamples: int, seed: int) -> fl
         np.mean,
         permutation_type="samples",
         n_resamples=resamples,
-        batch=1000,
+        batch=_batch(len(differences)),
         vectorized=True,
         rng=seed,
     )

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,18 +12,14 @@ from torch import Tensor, nn
 
 from stages import MEASURES
 from stages.training.diagnostics import Diagnostics
+from stages.training.gradient import write_gradient
 from stages.training.loss import cross_entropy, is_right
 from stages.training.network import Architecture, build_network
-from stages.training.replicas import stack
+from stages.training.optimizers import Optimizer
+from stages.training.replicas import flatten_parameters, in_memory_order, is_narrow, repeat, stack
 
-OPTIMIZERS = {
-    "adam": partial(torch.optim.Adam, fused=True),
-    "adamw": partial(torch.optim.AdamW, fused=True),
-    "sgd": partial(torch.optim.SGD, fused=True),
-    "rmsprop": torch.optim.RMSprop,
-}
 WEIGHTS, ORDER, OTHER_ORDER = 0, 1, 2  # the streams of random numbers that a seed has
-EVALUATED_AT_ONCE = 512  # rows: bounds the memory, whatever the size of the table
+EVALUATED_AT_ONCE = 128  # rows: few enough for the caches, whatever the size of the table
 
 
 @dataclass(frozen=True)
@@ -40,6 +35,10 @@ class Table:
         table = pd.read_csv(path)
         x = table.drop(columns="label").to_numpy(np.float32)
         return cls(torch.from_numpy(x), torch.tensor(table["label"].to_numpy(np.int64)))
+
+    def to(self, device: str | torch.device) -> "Table":
+        """Return the table on a device."""
+        return Table(self.x.to(device), self.y.to(device))
 
     @property
     def classes(self) -> int:
@@ -83,13 +82,13 @@ def train_arm(
 ) -> tuple[nn.Sequential, pd.DataFrame]:
     """Train every replica, and return them stacked, with their history.
 
-    A replica is the network that plain PyTorch trains from the same seed on the same batches, in the dtype of
+    A replica is the network that plain PyTorch trains from the same seed on the same batches, in dtype and device of
     `train.x`. The history has one row per (lr, seed, epoch) with `MEASURES`: losses in nats, accuracies in [0, 1], all
     in eval mode on the full tables; epoch 0 is before training. `on_epoch` gets the epoch and each measure as (L, S).
     `diagnostics` watches, and has its table afterwards; the training is the same, to the bit, with it and without.
     """
-    network = build_replicas(architecture, schedule).to(train.x.dtype)
-    optimizer = ReplicaOptimizer(network, schedule)
+    network = build_replicas(architecture, schedule).to(train.x.device, train.x.dtype)
+    optimizer = build_optimizer(network, schedule)
     orders = [_generator(seed, schedule.order_stream) for seed in schedule.seeds]
     epochs = []
     for epoch in range(schedule.epochs + 1):
@@ -111,7 +110,7 @@ def build_replicas(architecture: Architecture, schedule: Schedule) -> nn.Sequent
 
 def train_epoch(
     network: nn.Sequential,
-    optimizer: "ReplicaOptimizer",
+    optimizer: Optimizer,
     train: Table,
     schedule: Schedule,
     orders: Sequence[torch.Generator],
@@ -122,9 +121,8 @@ def train_epoch(
     `diagnostics` watches the first step.
     """
     network.train()
-    for number, (x, y) in enumerate(_batches(train, schedule, orders)):
-        loss = cross_entropy(network(x), y).sum() / y.shape[-1]
-        loss.backward()  # the sum of all replicas' mean losses: its gradient is each replica's own
+    for number, (x, y) in enumerate(_batches(train, schedule, orders, narrow=is_narrow(network))):
+        write_gradient(network, x, y)
         with diagnostics.watch_step(network, x, y) if diagnostics and number == 0 else nullcontext():
             optimizer.step()
 
@@ -138,11 +136,10 @@ def evaluate(network: nn.Sequential, train: Table, val: Table) -> dict[str, np.n
         loss = correct = 0.0
         for x, y in zip(table.x.split(EVALUATED_AT_ONCE), table.y.split(EVALUATED_AT_ONCE), strict=True):
             logits = network(x.T.expand(_replicas(network), -1, -1))  # (R, K, B)
-            y = y.expand(len(logits), -1)
-            loss = loss + cross_entropy(logits, y).sum(dim=-1).double()
-            correct = correct + is_right(logits, y).sum(dim=-1).double()
-        measures[f"{name}_loss"] = (loss / len(table.y)).numpy()
-        measures[f"{name}_accuracy"] = (correct / len(table.y)).numpy()
+            loss = loss + cross_entropy(logits, y[None]).sum(dim=-1).double()
+            correct = correct + is_right(logits, y[None]).sum(dim=-1).double()
+        measures[f"{name}_loss"] = (loss / len(table.y)).cpu().numpy()
+        measures[f"{name}_accuracy"] = (correct / len(table.y)).cpu().numpy()
     return measures
 
 
@@ -151,48 +148,26 @@ def dropped_examples(rows: int, batch_size: int) -> int:
     return int(rows % batch_size == 1)
 
 
-class ReplicaOptimizer:
-    """One `torch.optim` optimizer for all replicas, each at its own learning rate.
-
-    All parameters are views of one flat vector, and so are their gradients, which makes a step one call. The steps of
-    these optimizers are linear in the learning rate, weight decay included: take one at rate 1, and go the replica's
-    rate of the way.
-    """
-
-    def __init__(self, network: nn.Module, schedule: Schedule) -> None:
-        parameters = list(network.parameters())
-        rates = torch.tensor(schedule.learning_rates, dtype=parameters[0].dtype).repeat_interleave(len(schedule.seeds))
-        self.rates = torch.cat([rates.repeat_interleave(parameter[0].numel()) for parameter in parameters])
-        self.flat = torch.cat([parameter.detach().flatten() for parameter in parameters])
-        self.flat.grad = torch.zeros_like(self.flat)
-        sizes = [parameter.numel() for parameter in parameters]
-        for parameter, values, grads in zip(
-            parameters, self.flat.split(sizes), self.flat.grad.split(sizes), strict=True
-        ):
-            parameter.data, parameter.grad = values.view_as(parameter), grads.view_as(parameter)
-        options = {"weight_decay": schedule.weight_decay}
-        if schedule.optimizer == "sgd":
-            options["momentum"] = schedule.momentum
-        self.optimizer = OPTIMIZERS[schedule.optimizer]([self.flat], lr=1.0, **options)
-
-    @torch.no_grad()
-    def step(self) -> None:
-        """Move every replica along its gradient, and clear the gradients."""
-        before = self.flat.clone()
-        self.optimizer.step()
-        torch.lerp(before, self.flat, self.rates, out=self.flat)
-        self.flat.grad.zero_()
+def build_optimizer(network: nn.Sequential, schedule: Schedule) -> Optimizer:
+    """Flatten the parameters, and return what moves them, each replica at its own learning rate."""
+    flat = flatten_parameters(network)
+    rates = flat.new_tensor(schedule.learning_rates).repeat_interleave(len(schedule.seeds))
+    shaped = (torch.empty_like(each).copy_(rates.view(-1, *[1] * (each.dim() - 1))) for each in network.parameters())
+    rates = torch.cat([in_memory_order(each) for each in shaped])
+    return Optimizer(flat, rates, schedule.optimizer, momentum=schedule.momentum, weight_decay=schedule.weight_decay)
 
 
-def _batches(train: Table, schedule: Schedule, orders: Sequence[torch.Generator]) -> Iterator[tuple[Tensor, Tensor]]:
+def _batches(
+    train: Table, schedule: Schedule, orders: Sequence[torch.Generator], *, narrow: bool
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the batches of one epoch: x (R, F, B), y (R, B)."""
     rates, rows = len(schedule.learning_rates), len(train.y)
-    order = torch.stack([torch.randperm(rows, generator=generator) for generator in orders])  # (S, N)
-    order = order[:, : rows - dropped_examples(rows, schedule.batch_size)]
-    for index in order.split(schedule.batch_size, dim=1):
-        x = train.x[index].transpose(1, 2).repeat(rates, 1, 1)
-        y = train.y[index].repeat(rates, 1)
-        yield x, y
+    order = torch.stack([torch.randperm(rows, generator=generator) for generator in orders], dim=1)  # (N, S)
+    for index in order[: rows - dropped_examples(rows, schedule.batch_size)].split(schedule.batch_size):
+        index = index.to(train.x.device)
+        x = train.x.index_select(0, index.flatten()).unflatten(0, index.shape)  # (B, S, F)
+        y = train.y.take(index)
+        yield repeat(x.permute(1, 2, 0), rates, narrow=narrow), torch.cat([y] * rates, dim=1).T
 
 
 def _generator(seed: int, stream: int) -> torch.Generator:

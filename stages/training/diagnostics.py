@@ -19,10 +19,10 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
+from stages.training.gradient import write_gradient
 from stages.training.loss import cross_entropy
-from stages.training.replicas import StackedLinear
+from stages.training.replicas import StackedLinear, flatten_parameters, is_narrow, repeat, select
 
 OF_A_STEP = ("covariate_shift", "gradient_cosine", "loss_range", "gradient_change", "beta_smoothness")
 DIAGNOSTICS = (*OF_A_STEP, "input_shift", "dead_layer")
@@ -40,6 +40,8 @@ class Diagnostics:
 
     def __init__(self, x: Tensor, seeds: Sequence[int], lr: float, replicas: slice) -> None:
         self.x, self.seeds, self.lr, self.replicas = x, seeds, lr, replicas
+        self.watched: nn.Sequential | None = None  # a copy of the watched replicas
+        self.variants: dict[int, nn.Sequential] = {}  # by the number of seeds measured at once
         self.step: dict[str, np.ndarray] = {}
         self.inputs: Tensor | None = None
         self.epochs: list[dict[str, np.ndarray]] = []
@@ -53,16 +55,14 @@ class Diagnostics:
         after = self._rows(network.parameters())
         tensors = before, after, gradient, x[self.replicas], y[self.replicas]
         seeds = max(1, PARAMETERS_AT_ONCE // before.shape[1])
-        parts = [
-            measure_step(network, *part, self.lr)
-            for part in zip(*(tensor.split(seeds) for tensor in tensors), strict=True)
-        ]
-        self.step = {name: np.concatenate([part[name] for part in parts]) for name in OF_A_STEP}
+        parts = zip(*(tensor.split(seeds) for tensor in tensors), strict=True)
+        steps = [measure_step(self._variants(network, len(part[0])), *part, self.lr) for part in parts]
+        self.step = {name: np.concatenate([step[name] for step in steps]) for name in OF_A_STEP}
 
     def after_epoch(self, network: nn.Sequential) -> None:
         """Close an epoch (the first call: epoch 0) with what is measured on the training rows."""
-        inputs = layer_inputs(network, self.replicas, self.x[:PROBE_ROWS])
-        dead = dead_layers(network, self.replicas, self.x[:DEAD_ROWS])
+        watched = self._watched(network)
+        inputs, dead = layer_inputs(watched, self.x[:PROBE_ROWS]), dead_layers(watched, self.x[:DEAD_ROWS])
         undefined = np.full(len(self.seeds), np.nan)
         shift = undefined if self.inputs is None else input_shift(self.inputs, inputs)
         measured = dict.fromkeys(OF_A_STEP, undefined) | self.step
@@ -79,6 +79,20 @@ class Diagnostics:
         columns = {name: np.stack([epoch[name] for epoch in self.epochs], axis=-1).ravel() for name in DIAGNOSTICS}
         return pd.DataFrame(columns, index=index).reset_index()
 
+    def _watched(self, network: nn.Sequential) -> nn.Sequential:
+        """Return the watched replicas as they are now, with parameters and running statistics of their own."""
+        if self.watched is None:
+            self.watched = select(network, self.replicas)
+        with torch.no_grad():
+            for mine, theirs in zip(_tensors(self.watched), _tensors(network), strict=True):
+                mine.copy_(theirs[self.replicas])
+        return self.watched
+
+    def _variants(self, network: nn.Sequential, seeds: int) -> nn.Sequential:
+        if seeds not in self.variants:
+            self.variants[seeds] = build_variants(select(self._watched(network), slice(seeds)))
+        return self.variants[seeds]
+
     def _rows(self, tensors: Iterator[Tensor]) -> Tensor:
         """Return these tensors of the watched replicas as (S, P), a copy.
 
@@ -87,20 +101,29 @@ class Diagnostics:
         return torch.cat([tensor.detach()[self.replicas].flatten(1) for tensor in tensors], dim=1).double()
 
 
+def build_variants(network: nn.Sequential) -> nn.Sequential:
+    """Return V variants of each of S replicas as one network, (V * S) in float64, for `measure_step` to write on."""
+    layers, _ = parameter_layers(network)
+    count = int(layers.max()) + len(STEPS)
+    variants = select(network, torch.arange(len(next(network.parameters()))).repeat(count)).double().train()
+    flatten_parameters(variants)
+    return variants
+
+
 def measure_step(
-    network: nn.Sequential, before: Tensor, after: Tensor, gradient: Tensor, x: Tensor, y: Tensor, lr: float
+    variants: nn.Sequential, before: Tensor, after: Tensor, gradient: Tensor, x: Tensor, y: Tensor, lr: float
 ) -> dict[str, np.ndarray]:
     """Return each of `OF_A_STEP` as (S,) for the step from `before` to `after` (S, P) on x (S, F, B), y (S, B)."""
-    layers, dense = parameter_layers(network)
-    later = torch.arange(2, int(layers.max()) + 1).view(-1, 1, 1)
+    layers, dense = (each.to(before.device) for each in parameter_layers(variants))
+    later = torch.arange(2, int(layers.max()) + 1, device=before.device).view(-1, 1, 1)
     moved = torch.where(layers < later, after, before)  # (layers - 1, S, P)
-    along = before - lr * torch.tensor(STEPS, dtype=before.dtype).view(-1, 1, 1) * gradient  # (steps, S, P)
-    losses, gradients = losses_and_gradients(network, torch.cat([before[None], moved, along]), x, y)
+    along = before - lr * before.new_tensor(STEPS).view(-1, 1, 1) * gradient  # (steps, S, P)
+    losses, gradients = losses_and_gradients(variants, torch.cat([before[None], moved, along]), x, y)
     here, of_moved, of_along = gradients.split([1, len(moved), len(along)])
     mine = dense & (layers == later)
     measured = covariate_shift(here.where(mine, 0), of_moved.where(mine, 0))
     measured |= landscape(losses[-len(along) :], here - of_along, before - along)
-    return {name: values.numpy() for name, values in measured.items()}
+    return {name: values.cpu().numpy() for name, values in measured.items()}
 
 
 def parameter_layers(network: nn.Sequential) -> tuple[Tensor, Tensor]:
@@ -115,30 +138,17 @@ def parameter_layers(network: nn.Sequential) -> tuple[Tensor, Tensor]:
     return torch.tensor(numbers), torch.tensor(dense)
 
 
-def losses_and_gradients(network: nn.Sequential, variants: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the loss (V, S) and its gradient (V, S, P) for variants (V, S, P) of the parameters, on one batch.
-
-    In the mode that `network` is in; its parameters and running statistics stay as they are.
-    """
-    rows = variants.flatten(0, 1).requires_grad_()  # (V * S, P)
-    state = _state(network, rows)
-    logits = functional_call(network, state, (x.double().repeat(len(variants), 1, 1),))  # (V * S, K, B)
-    losses = cross_entropy(logits, y.repeat(len(variants), 1)).mean(dim=-1)
-    (gradients,) = torch.autograd.grad(losses.sum(), rows)
-    return losses.detach().view(variants.shape[:2]), gradients.view_as(variants)
-
-
-def _state(network: nn.Sequential, rows: Tensor) -> dict[str, Tensor]:
-    """Return parameters out of `rows`, one replica a row, and buffers to write on, for `network` to be called with."""
-    shapes = {name: parameter.shape[1:] for name, parameter in network.named_parameters()}
-    parts = rows.split([shape.numel() for shape in shapes.values()], dim=1)
-    state = {
-        name: part.unflatten(1, shape).contiguous() for (name, shape), part in zip(shapes.items(), parts, strict=True)
-    }
-    for name, buffer in network.named_buffers():
-        dtype = rows.dtype if buffer.is_floating_point() else buffer.dtype
-        state[name] = torch.zeros(len(rows), *buffer.shape[1:], dtype=dtype)
-    return state
+@torch.no_grad()
+def losses_and_gradients(variants: nn.Sequential, values: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the loss (V, S) and its gradient (V, S, P) for parameters `values` (V, S, P), on one batch."""
+    parameters = list(variants.parameters())
+    parts = values.flatten(0, 1).split([parameter[0].numel() for parameter in parameters], dim=1)
+    for parameter, part in zip(parameters, parts, strict=True):
+        parameter.copy_(part.view(parameter.shape))
+    x, y = repeat(x.double(), len(values), narrow=is_narrow(variants)), y.repeat(len(values), 1)
+    losses = cross_entropy(write_gradient(variants, x, y), y).mean(dim=-1)
+    gradients = torch.cat([parameter.grad.flatten(1) for parameter in parameters], dim=1)
+    return losses.view(values.shape[:2]), gradients.view(values.shape)
 
 
 def covariate_shift(gradients: Tensor, moved: Tensor) -> dict[str, Tensor]:
@@ -174,45 +184,39 @@ def landscape(losses: Tensor, changes: Tensor, distances: Tensor) -> dict[str, T
 
 
 @torch.no_grad()
-def layer_inputs(network: nn.Sequential, replicas: slice, x: Tensor) -> Tensor:
+def layer_inputs(network: nn.Sequential, x: Tensor) -> Tensor:
     """Return what all dense layers but the first get in eval mode, for rows x (N, F): (S, F, N), sorted along N."""
-    network.eval()
-    passed = _layer_by_layer(network, replicas, x)
-    inputs = [inputs for layer, inputs, _ in passed if isinstance(layer, StackedLinear)]
-    return torch.from_numpy(np.sort(torch.cat(inputs[1:], dim=1).numpy()))  # several times torch.sort's speed
+    passed = _layer_by_layer(network.eval(), x)
+    inputs = torch.cat([inputs for layer, inputs, _ in passed if isinstance(layer, StackedLinear)][1:], dim=1)
+    return torch.from_numpy(np.sort(inputs.contiguous().cpu().numpy()))  # several times torch.sort's speed
 
 
 @torch.no_grad()
-def dead_layers(network: nn.Sequential, replicas: slice, x: Tensor) -> np.ndarray:
+def dead_layers(network: nn.Sequential, x: Tensor) -> np.ndarray:
     """Return 1. where some layer is dead: no unit of it puts out more than 0 on any of the rows x, after relu; else 0.
 
     (N, F) -> (S,). In training mode, all rows being one batch: with batch norm's running statistics, which know nothing
-    of the data before training, it would be another network than the one that trains. Others than relu never die.
+    of the data before training, it would be another network than the one that trains. They are lost in `network`.
+    Others than relu never die.
     """
-    network.train()
-    passed = _layer_by_layer(network, replicas, x)
-    peaks = [output.amax(dim=(1, 2)).numpy() for layer, _, output in passed if isinstance(layer, nn.ReLU)]
-    network.eval()
-    seeds = len(next(network.parameters())[replicas])
+    passed = _layer_by_layer(network.train(), x)
+    peaks = [output.amax(dim=(1, 2)).cpu().numpy() for layer, _, output in passed if isinstance(layer, nn.ReLU)]
     if not peaks:
-        return np.zeros(seeds)
+        return np.zeros(len(next(network.parameters())))
     return (np.stack(peaks) <= 0).any(axis=0).astype(float)  # NaN is not dead: a diverged network is another matter
 
 
-def _layer_by_layer(network: nn.Sequential, replicas: slice, x: Tensor) -> Iterator[tuple[nn.Module, Tensor, Tensor]]:
+def _layer_by_layer(network: nn.Sequential, x: Tensor) -> Iterator[tuple[nn.Module, Tensor, Tensor]]:
     """Yield each layer with its input and its output (S, F, N), for rows x (N, F)."""
-    x = x.T.expand(len(next(network.parameters())[replicas]), -1, -1)
+    x = x.T.expand(len(next(network.parameters())), -1, -1)
     for layer in network:
-        state = _slice_state(layer, replicas)
-        output = functional_call(layer, state, (x,)) if state else layer(x)
+        output = layer(x)
         yield layer, x, output
         x = output
 
 
-def _slice_state(layer: nn.Module, replicas: slice) -> dict[str, Tensor]:
-    """Return parameters and buffers of some replicas; the buffers are copies, for batch norm writes on them."""
-    state = {name: parameter[replicas] for name, parameter in layer.named_parameters()}
-    return state | {name: buffer[replicas].clone() for name, buffer in layer.named_buffers()}
+def _tensors(network: nn.Sequential) -> list[Tensor]:
+    return [*network.parameters(), *network.buffers()]
 
 
 def input_shift(before: Tensor, after: Tensor) -> np.ndarray:

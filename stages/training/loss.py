@@ -9,20 +9,30 @@ from torch.nn import functional as F
 
 
 def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
-    """Return the loss of every example in nats: logits (R, 1, B) or (R, K, B), classes y (R, B) -> (R, B).
+    """Return the loss of every example in nats: logits (R, 1, B) or (R, K, B), classes y (R or 1, B) -> (R, B).
 
     One logit: binary cross-entropy of its sigmoid; several: cross-entropy of their softmax.
     """
     if logits.shape[1] == 1:
-        return F.binary_cross_entropy_with_logits(logits.squeeze(1), y.to(logits.dtype), reduction="none")
-    return F.cross_entropy(logits, y, reduction="none")
+        return F.softplus(-_margin(logits, y), threshold=40)  # from 40 on it is its argument, to float64's last bit
+    return F.cross_entropy(logits, y.expand(len(logits), -1), reduction="none")
 
 
 def is_right(logits: Tensor, y: Tensor) -> Tensor:
-    """Return whether the class with the largest logit is the right one: as in `cross_entropy`, (R, B).
+    """Return 1. where the class with the largest logit is the right one, else 0.: as in `cross_entropy`, (R, B).
 
     Of equal ones it is the first; where a logit is not a number, none is right.
     """
     if logits.shape[1] == 1:
-        return torch.where(y == 1, logits.squeeze(1) > 0, logits.squeeze(1) <= 0)
-    return (logits.argmax(dim=1) == y) & ~logits.isnan().any(dim=1)
+        just_below = torch.nextafter(logits.new_zeros(()), logits.new_tensor(-1.0))
+        return _margin(logits, y).gt_(torch.where(y == 1, 0, just_below))  # a logit of 0 says class 0
+    largest = logits.amax(dim=1, keepdim=True)  # argmax would take a hundred times as long
+    right = logits.gather(1, y.expand(len(logits), -1).unsqueeze(1)) == largest
+    earlier = torch.arange(logits.shape[1], device=y.device).unsqueeze(1) < y.unsqueeze(1)  # (R or 1, K, B)
+    tied = ((logits == largest) & earlier).any(dim=1)
+    return (right.squeeze(1) & ~tied).to(logits.dtype)
+
+
+def _margin(logits: Tensor, y: Tensor) -> Tensor:
+    """Return how far a single logit (R, 1, B) is on the side of the right class, (R, B)."""
+    return logits.squeeze(1) * (2 * y - 1)

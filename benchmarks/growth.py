@@ -1,0 +1,83 @@
+"""Train more and more networks: the time that each takes, and the most memory that a stage holds.
+
+Runs the stages themselves, each in a process of its own, at the default settings but for the number of seeds, an eighth
+learning rate, and 40 epochs instead of 200. Writes benchmarks/growth.csv, draws benchmarks/growth.png. Processor time
+counts, which others on the machine disturb little; that of a stage includes MLflow's process.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import yaml
+
+from stages import ARMS, COLORS
+
+ROOT = Path(__file__).parents[1]
+RATES = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0]
+NETWORKS = [64, 512, 4096, 65_536]  # of each arm
+EPOCHS = 40
+STAGES = ("train_baseline", "train_bn", "compare")
+LIMIT = 2048  # MiB
+
+
+def main() -> None:
+    rows = []
+    for networks in NETWORKS:
+        rows += measure(networks)
+        print(pd.DataFrame(rows[-len(STAGES) :]).to_string(index=False), flush=True)
+    table = pd.DataFrame(rows)
+    table.to_csv(ROOT / "benchmarks/growth.csv", index=False, lineterminator="\n")
+    draw(table)
+
+
+def measure(networks: int) -> Iterator[dict[str, Any]]:
+    """Yield one row per stage: networks of each arm, seconds of processor time, and peak memory in MiB."""
+    with tempfile.TemporaryDirectory() as folder:
+        params = yaml.safe_load((ROOT / "params.yaml").read_text())
+        params |= {"seeds": networks // len(RATES), "lr_sweep": RATES, "epochs": EPOCHS}
+        Path(folder, "params.yaml").write_text(yaml.safe_dump(params))
+        Path(folder, "data").mkdir()
+        run("generate_data", folder)
+        for stage in STAGES:
+            seconds, peak = run(stage, folder)
+            yield {"networks": networks, "stage": stage, "seconds": round(seconds, 2), "peak_mib": round(peak)}
+
+
+def run(stage: str, folder: str) -> tuple[float, float]:
+    """Run a stage in a folder; return the processor time of its processes and the largest one's peak memory, in MiB."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "DVC_ROOT": folder}
+    process = subprocess.Popen(
+        [sys.executable, "-m", f"stages.{stage}"], cwd=folder, env=environment, stdout=subprocess.DEVNULL
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{stage} exited {process.returncode}")
+    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+
+
+def draw(table: pd.DataFrame) -> None:
+    figure, (time, memory) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    colors = {f"train_{arm}": COLORS[arm] for arm in ARMS} | {"compare": "#0072b2"}
+    for stage, rows in table.groupby("stage", sort=False):
+        line = {"color": colors[stage], "label": stage, "marker": "o"}
+        time.plot(rows["networks"], 1000 * rows["seconds"] / rows["networks"], **line)
+        memory.plot(rows["networks"], rows["peak_mib"], **line)
+    memory.axhline(LIMIT, color="#808080", linestyle=":", label="limit")
+    time.set(yscale="log", ylabel="processor time per network, ms", title="No network takes longer among many")
+    memory.set(ylim=(0, 1.1 * LIMIT), ylabel="peak memory, MiB", title="Memory stays below 2 GiB")
+    for axes in (time, memory):
+        axes.set(xscale="log", xlabel="networks of each arm")
+    memory.legend(loc="center left", edgecolor="none")
+    figure.savefig(ROOT / "benchmarks/growth.png", dpi=110)
+
+
+if __name__ == "__main__":
+    main()

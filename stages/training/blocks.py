@@ -1,0 +1,70 @@
+"""An arm of any size: its seeds are cut into blocks, each trained as one, here or elsewhere.
+
+How they are cut depends on the settings alone, so the numbers do not depend on where they come from.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import nn
+
+from stages import InputError
+from stages.training.arm import Schedule, Table, train_arm
+from stages.training.diagnostics import Diagnostics
+from stages.training.network import Architecture, build_network
+from stages.training.replicas import select
+
+REPLICAS_AT_ONCE = 512  # of the sizes measured, the one with the least time per network
+PARAMETERS_AT_ONCE = 2**24  # of all replicas of a block together: 64 MiB, and a few times that while they train
+
+
+@dataclass(frozen=True)
+class TrainedBlock:
+    """What comes of a block: history and diagnostics as tables, and the networks at the headline rate, stacked."""
+
+    history: pd.DataFrame
+    diagnostics: pd.DataFrame
+    networks: nn.Sequential
+
+
+def cut_blocks(schedule: Schedule, architecture: Architecture) -> list[Schedule]:
+    """Return the schedule of each block: some of the seeds, in order, at all learning rates."""
+    network = build_network(architecture, torch.Generator())
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    replicas = min(REPLICAS_AT_ONCE, PARAMETERS_AT_ONCE // parameters)
+    size = max(1, replicas // len(schedule.learning_rates))
+    seeds = schedule.seeds
+    return [replace(schedule, seeds=seeds[first : first + size]) for first in range(0, len(seeds), size)]
+
+
+def train_block(
+    train: Table,
+    val: Table,
+    architecture: Architecture,
+    schedule: Schedule,
+    lr: float,
+    device: str = "cpu",
+    on_epoch: Callable[[int, dict[str, Any]], None] = lambda epoch, measures: None,
+) -> TrainedBlock:
+    """Train one block, and measure inside its networks at `lr`.
+
+    The same bytes in any process of one machine. `device`: cpu, cuda, or auto, which is cuda where there is one.
+    """
+    torch.set_num_threads(1)  # the networks are small, and the bytes must not depend on the cores that are free
+    train, val = (table.to(find_device(device)) for table in (train, val))
+    watched = schedule.replicas(lr)
+    diagnostics = Diagnostics(train.x, schedule.seeds, lr, watched)
+    networks, history = train_arm(train, val, architecture, schedule, on_epoch, diagnostics)
+    return TrainedBlock(history, diagnostics.table(), select(networks, watched).cpu())
+
+
+def find_device(name: str) -> str:
+    """Return the device that STUDY_DEVICE names, as PyTorch calls it."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("STUDY_DEVICE = 'cuda': PyTorch finds no CUDA device here")
+    return name

@@ -1,0 +1,220 @@
+"""Blocks come out the same wherever they are trained: in this process, in others, on a Dask cluster over TCP."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import ROOT
+
+from stages import InputError
+from stages.arm_parts import ArmParts
+from stages.engine import Engine
+from stages.evidence.curves import moments_by_epoch, summarize_epochs, tabulate_curves
+from stages.training import blocks
+from stages.training.arm import Schedule, Table, train_arm
+from stages.training.blocks import cut_blocks, train_block
+from stages.training.network import Architecture, Normalization
+from stages.training.replicas import unstack
+
+SCHEDULE = Schedule([0.01, 0.1], range(8), epochs=3, batch_size=16)
+ARCHITECTURE = Architecture(2, normalization=Normalization())
+BLOCK_OF_THREE_SEEDS = 7  # replicas: three seeds at two rates are six
+
+
+@pytest.fixture
+def tables(tiny_tables: tuple[Table, Table]) -> tuple[Table, Table]:
+    return tuple(Table(table.x.float(), table.y) for table in tiny_tables)
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "REPLICAS_AT_ONCE", BLOCK_OF_THREE_SEEDS)
+    monkeypatch.delenv("STUDY_ENGINE", raising=False)
+    monkeypatch.delenv("STUDY_DASK_ADDRESS", raising=False)
+    monkeypatch.delenv("STUDY_DEVICE", raising=False)
+
+
+def train(tables: tuple[Table, Table], folder: Path, function: Callable = train_block, *extra: Path) -> dict[str, str]:
+    """Train on the engine that the environment names; return the checksum of all that it leaves."""
+    tasks = [(*extra, *tables, ARCHITECTURE, block, 0.1) for block in cut_blocks(SCHEDULE, ARCHITECTURE)]
+    with Engine() as engine, ArmParts(SCHEDULE.learning_rates, 0.1) as parts:
+        for block in engine.run(function, tasks):
+            parts.add(block)
+        parts.write_history(folder / "history.parquet")
+        parts.write_diagnostics(folder / "diagnostics.parquet")
+        weights = [parts.network(seed).state_dict() for seed in SCHEDULE.seeds]
+    found = {path.name: hashlib.md5(path.read_bytes()).hexdigest() for path in folder.glob("*.parquet")}
+    return found | {"networks": str([[value.tolist() for value in each.values()] for each in weights])}
+
+
+def die_once_then_train(marker: Path, *task: object) -> blocks.TrainedBlock:
+    """Kill the process that works on the second block, once."""
+    if task[3].seeds[0] == 3 and not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return train_block(*task)
+
+
+def die_always(*task: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_blocks_hold_all_seeds_in_order() -> None:
+    cut = cut_blocks(SCHEDULE, ARCHITECTURE)
+    assert [list(block.seeds) for block in cut] == [[0, 1, 2], [3, 4, 5], [6, 7]]
+    assert {tuple(block.learning_rates) for block in cut} == {(0.01, 0.1)}
+
+
+def test_large_networks_come_in_small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "REPLICAS_AT_ONCE", 512)
+    assert len(cut_blocks(SCHEDULE, ARCHITECTURE)) == 1
+    assert len(cut_blocks(SCHEDULE, Architecture(2, [2000, 2000]))) == 4  # four million parameters each
+
+
+def test_blocks_make_up_the_whole(tiny_tables: tuple[Table, Table], tmp_path: Path) -> None:
+    architecture = Architecture(2)  # batch norm would turn rounding into differences, in units that are dead
+    networks, whole = train_arm(*tiny_tables, architecture, SCHEDULE)
+    with ArmParts(SCHEDULE.learning_rates, 0.1) as parts:
+        for block in cut_blocks(SCHEDULE, architecture):
+            parts.add(train_block(*tiny_tables, architecture, block, 0.1))
+        parts.write_history(tmp_path / "history.parquet")
+        parts.write_diagnostics(tmp_path / "diagnostics.parquet")
+        for seed in SCHEDULE.seeds:
+            alone = unstack(networks, SCHEDULE.replica(0.1, seed)).state_dict()
+            torch.testing.assert_close(parts.network(seed).state_dict(), alone, rtol=1e-8, atol=1e-10)
+        final = whole[(whole["lr"] == 0.1) & (whole["epoch"] == 3)]
+        np.testing.assert_allclose(parts.final_values()["val_accuracy"], final["val_accuracy"])
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "history.parquet"), whole, rtol=1e-9)
+    diagnostics = pd.read_parquet(tmp_path / "diagnostics.parquet")
+    expected = [(seed, epoch) for seed in SCHEDULE.seeds for epoch in range(4)]
+    assert list(diagnostics[["seed", "epoch"]].itertuples(index=False, name=None)) == expected
+
+
+def test_curves_add_up_over_blocks(tables: tuple[Table, Table]) -> None:
+    _, whole = train_arm(*tables, ARCHITECTURE, SCHEDULE)
+    by_block = [moments_by_epoch(whole[whole["seed"].isin(seeds)]) for seeds in ([0, 1, 2], [3], [4, 5, 6, 7])]
+    added = {name: sum((block[name] for block in by_block[1:]), by_block[0][name]) for name in by_block[0]}
+    curves = tabulate_curves({name: moments[1] for name, moments in added.items()})
+    pd.testing.assert_frame_equal(curves, summarize_epochs(whole, 0.1), check_dtype=False)
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_processes_on_this_machine_give_the_same_bytes(
+    tables: tuple[Table, Table], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: str
+) -> None:
+    here = train(tables, tmp_path)
+    monkeypatch.setenv("STUDY_ENGINE", "loky")
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", processes)
+    assert train(tables, tmp_path) == here
+
+
+def test_a_process_that_is_killed_loses_nothing(
+    tables: tuple[Table, Table], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    here = train(tables, tmp_path)
+    monkeypatch.setenv("STUDY_ENGINE", "loky")
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")
+    assert train(tables, tmp_path, die_once_then_train, tmp_path / "died") == here
+    assert (tmp_path / "died").exists()
+    assert "note: a worker process died; done so far: " in capfd.readouterr().err
+
+
+def test_work_that_kills_every_worker_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STUDY_ENGINE", "loky")
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")
+    monkeypatch.setattr("stages.engine.DEATHS", 1)
+    with Engine() as engine, pytest.raises(RuntimeError, match="2 worker processes died"):
+        list(engine.run(die_always, [(1,), (2,)]))
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"STUDY_ENGINE": "lokky"}, "STUDY_ENGINE = 'lokky': expected one of inline, loky, dask; did you mean 'loky'?"),
+        ({"STUDY_DEVICE": "tpu0"}, "STUDY_DEVICE = 'tpu0': expected one of auto, cpu, cuda"),
+        ({"STUDY_ENGINE": "dask"}, "STUDY_DASK_ADDRESS = '': expected an address as in tcp://127.0.0.1:8786"),
+        (
+            {"STUDY_ENGINE": "dask", "STUDY_DASK_ADDRESS": "tcp://127.0.0.1:1"},
+            "STUDY_DASK_ADDRESS = 'tcp://127.0.0.1:1': no Dask scheduler answers there",
+        ),
+    ],
+)
+def test_an_engine_that_is_not_there_is_refused(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], message: str
+) -> None:
+    if variables.get("STUDY_ENGINE") == "dask":
+        pytest.importorskip("distributed", reason="Dask is not installed: make setup-dask")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("stages.engine.SECONDS_TO_CONNECT", 2)
+    with pytest.raises(InputError) as error:
+        Engine()
+    assert str(error.value) == message
+
+
+def test_dask_that_is_not_installed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STUDY_ENGINE", "dask")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"^STUDY_ENGINE = 'dask': Dask is not installed here; `make setup-dask`"):
+        Engine()
+
+
+@pytest.fixture
+def scheduler(tmp_path: Path) -> Iterator[str]:
+    """A Dask scheduler and two workers, each a process of its own; its address."""
+    pytest.importorskip("distributed", reason="Dask is not installed: make setup-dask")
+    file = tmp_path / "scheduler.json"
+    scheduler = ["distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
+    worker = ["distributed.cli.dask_worker", "--nthreads", "1", "--nworkers", "2", "--no-dashboard"]
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+    with ExitStack() as processes, (tmp_path / "dask.log").open("w") as log:
+        for command in (scheduler, worker):
+            command = [sys.executable, "-m", *command, "--scheduler-file", str(file)]
+            process = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=log, stderr=log)
+            processes.callback(process.wait)
+            processes.callback(process.terminate)
+            while not file.exists():
+                time.sleep(0.1)
+        yield json.loads(file.read_text())["address"]
+
+
+def test_a_dask_cluster_gives_the_same_bytes(
+    tables: tuple[Table, Table], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheduler: str
+) -> None:
+    here = train(tables, tmp_path)
+    monkeypatch.setenv("STUDY_ENGINE", "dask")
+    monkeypatch.setenv("STUDY_DASK_ADDRESS", scheduler)
+    assert train(tables, tmp_path) == here
+    assert train(tables, tmp_path, die_once_then_train, tmp_path / "died") == here
+    assert (tmp_path / "died").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_device_that_is_not_there_is_refused(tables: tuple[Table, Table]) -> None:
+    with pytest.raises(InputError, match=r"^STUDY_DEVICE = 'cuda': PyTorch finds no CUDA device here$"):
+        train_block(*tables, ARCHITECTURE, SCHEDULE, 0.1, "cuda")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.parametrize("hidden", [[2, 2], [8, 8]])
+@pytest.mark.parametrize("norm", [None, Normalization(), Normalization("layer")])
+def test_cuda_trains_the_same_networks(
+    tiny_tables: tuple[Table, Table], hidden: list[int], norm: Normalization | None
+) -> None:
+    arguments = *tiny_tables, Architecture(2, hidden, normalization=norm), replace(SCHEDULE, optimizer="sgd"), 0.1
+    here, there = (train_block(*arguments, device) for device in ("cpu", "cuda"))
+    pd.testing.assert_frame_equal(there.history, here.history, rtol=1e-8)
+    torch.testing.assert_close(there.networks.state_dict(), here.networks.state_dict(), rtol=1e-8, atol=1e-10)
+    pd.testing.assert_frame_equal(there.diagnostics, here.diagnostics, rtol=1e-6, atol=1e-8)
