@@ -2,7 +2,7 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test check lint ui resync bench calibrate lock
+.PHONY: help setup repro studies test check lint ui resync bench calibrate lock
 
 help:  ## list what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -11,6 +11,10 @@ setup: .venv/installed  ## create .venv with every package at the version in req
 
 repro: setup  ## run the pipeline: what has changed, and what depends on it
 	dvc repro
+
+studies: setup  ## run the studies that are missing; writes docs/studies.md and what belongs to it
+	python -m studies.run
+	python -m studies.report
 
 test: setup  ## run the tests
 	pytest
