@@ -26,6 +26,7 @@ FIGURES = ["pairs", "boundaries", "learning_rates", "covariate_shift", "landscap
 OUTPUTS = [
     "data/train.csv",
     "data/val.csv",
+    "data/classes.json",
     *(f"results/{arm}/{name}" for arm in ("baseline", "bn") for name in ARM_FILES),
     "results/claims.csv",
     "results/comparison.png",
