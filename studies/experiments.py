@@ -89,8 +89,10 @@ def run_missing(studies: Sequence[Study]) -> None:
 
 
 def experiment_revisions() -> dict[str, str]:
-    """Return the commit of every experiment in this clone, whatever commit it started from."""
-    listed = _git("for-each-ref", "--format=%(refname) %(objectname)", "refs/exps/*/*/*").splitlines()
+    """Return the commit of every experiment in this clone, of two with one name the later."""
+    listed = _git(
+        "for-each-ref", "--sort=committerdate", "--format=%(refname) %(objectname)", "refs/exps/*/*/*"
+    ).splitlines()
     return {reference.split("/")[-1]: revision for reference, revision in map(str.split, listed)}
 
 

@@ -47,10 +47,11 @@ def analyse(study: Study, outputs: Mapping[str, Outputs]) -> Analysis:
     experiments = " ".join(run.experiment for run in outputs.values())
     gaps = {"neuron_alone": (3, False), "bn_alone": (2, True), "gap": (3, True)}
     for split in ("tail", "shuffled"):
+        runs = " ".join(run.experiment for run in outputs.values() if run.params["data"]["split"] == split)
         for name, there in gaps.items():
             what = f"gap of {_in_words(*there, split)} over {_in_words(2, False, split)}"
             difference = cells[*there, split] - cells[2, False, split]
-            numbers.append(mean_of(f"{name}_{split}", what, difference, experiments))
+            numbers.append(mean_of(f"{name}_{split}", what, difference, runs))
     for factor, words in FACTORS.items():
         numbers.append(mean_of(factor, f"contribution of {words} to the gap", parts[factor], experiments))
         numbers.append(ratio_of(f"{factor}_share", f"share of {words} in the gap", parts[factor], gap, experiments))

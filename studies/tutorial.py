@@ -88,4 +88,4 @@ def _draw(axes: "Axes", finals: Mapping[str, np.ndarray], published: Mapping[str
         axes.axvline(published[f"reader_{name}"], color=color, linestyle="--")
         axes.axvline(final.mean(), color=color, linestyle=":")
     axes.set(xlabel="final validation accuracy", ylabel="seeds")
-    axes.legend(loc="best", edgecolor="none")
+    axes.legend(loc="upper right", edgecolor="none", framealpha=1)
