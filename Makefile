@@ -2,7 +2,7 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro studies test check lint ui resync bench calibrate lock
+.PHONY: help setup repro studies test check lint ui register resync bench calibrate lock
 
 help:  ## list what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ lint: setup  ## check format and style
 
 ui: setup  ## serve the MLflow UI at http://127.0.0.1:5000
 	mlflow ui
+
+register: setup  ## register both networks in MLflow, as batchnorm-study@baseline and batchnorm-study@bn
+	python -m stages.register
 
 resync: setup  ## log to MLflow what it did not take while the stages ran
 	python -m stages.resync

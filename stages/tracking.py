@@ -10,6 +10,7 @@ by the end goes into the outbox, from where `resync` logs it.
 
 import contextlib
 import hashlib
+import math
 import os
 import pickle
 import re
@@ -27,6 +28,7 @@ from urllib.parse import unquote
 
 from stages import COLORS, InputError, outbox
 from stages.background import BackgroundObject
+from stages.views import view_tags
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,6 +51,7 @@ SECONDS_BETWEEN_WRITES = 2.0  # a write is one call for each run: the arm's, and
 SECONDS_BETWEEN_ATTEMPTS = 10.0  # while the store fails
 METRICS_PER_CALL = 1000  # MLflow's own limit
 NOT_HERE = "not in this store"
+REGISTERED_MODEL = "batchnorm-study"
 
 
 def tracking_uri() -> str:
@@ -161,6 +164,22 @@ def resync() -> Iterator[str]:
             _link_comparisons(client, letter["run"])
         outbox.remove(folder)
         yield f"run {letter['run'].name!r} is complete"
+
+
+def register_networks(experiment: str, folders: Mapping[str, Path]) -> Iterator[str]:
+    """Register the network of each arm: as logged by the run that wrote the files in the arm's folder, under its alias.
+
+    Yields a line for each. Raises InputError where one of the runs is not in this store, and then registers nothing.
+    """
+    client = _open_store()
+    with _errors_named():
+        logged = {arm: _find_network(client, experiment, arm, folder) for arm, folder in folders.items()}
+        if not client.search_registered_models(f"name = '{REGISTERED_MODEL}'"):
+            text = "The median network without (alias `baseline`) and with batch normalization (alias `bn`)"
+            client.create_registered_model(REGISTERED_MODEL, description=text)
+        for arm, (run, model) in logged.items():
+            version, where = _register(client, arm, run, model), f"run {run.info.run_name!r}, {run.info.run_id}"
+            yield f"{REGISTERED_MODEL}@{arm} is version {version}: the network of {where}"
 
 
 class _MlflowRun:
@@ -283,24 +302,30 @@ class _Store:
 
         dvc_stage = os.environ.get("DVC_STAGE", stage)
         tags = {"dvc.stage": dvc_stage, "process": _this_process(), **_experiment_tags(), **tags}
-        color = {} if "dvc.exp.name" in tags else {"mlflow.runColor": COLORS.get(tags.get("arm"), "#808080")}
+        color = {} if "dvc.exp.name" in tags else {"mlflow.runColor": _color(tags.get("arm"))}
         info = mlflow.start_run(experiment_id=experiment_id, run_name=_run_name(stage), tags=tags | color).info
         run = _Run(info.run_id, info.run_name, experiment_id, {}, params["epochs"], str(params["lr"]))
         store = cls(client, run)
         try:
             mlflow.log_params(params)
             for lr in rates:
-                run.children[lr] = store._start_child(params | {"lr": lr}, tags)
+                run.children[lr] = store._start_child(lr, params, tags)
         except BaseException:
             store.end("FAILED", _now())
             raise
         return store
 
-    def _start_child(self, params: Mapping[str, Any], tags: Mapping[str, str]) -> str:
+    def _start_child(self, lr: float, params: Mapping[str, Any], tags: Mapping[str, str]) -> str:
+        """Start the run of one learning rate, with params and a color for the UI to draw the rates of both arms by.
+
+        Its parallel coordinates and scatter plots show params, not tags, and have no logarithmic axis.
+        """
         from mlflow.entities import Param
 
-        name, links = f"lr={params['lr']:g}", {"mlflow.parentRunId": self.run.id}
-        info = self.client.create_run(self.run.experiment_id, run_name=name, tags={**tags, **links}).info
+        arm = tags["arm"]
+        params = {**params, "lr": lr, "log10_lr": f"{math.log10(lr):.3g}", "arm": arm}
+        tags = {**tags, "mlflow.parentRunId": self.run.id, "mlflow.runColor": _color(arm)}
+        info = self.client.create_run(self.run.experiment_id, run_name=f"{arm} lr={lr:g}", tags=tags).info
         self.client.log_batch(info.run_id, params=[Param(key, str(value)) for key, value in params.items()])
         return info.run_id
 
@@ -427,7 +452,7 @@ def _open_experiment(client: Any, name: str) -> str:
         found = client.get_experiment_by_name(name)
         if found is None:
             location = None if tracking_uri().startswith("http") else (ROOT / "mlartifacts").as_uri()
-            return client.create_experiment(name, artifact_location=location)
+            return client.create_experiment(name, artifact_location=location, tags=view_tags())
     if found.lifecycle_stage == "deleted":
         raise InputError(f"tracking.experiment = {name!r}: deleted in MLflow; restore it or choose another name")
     return found.experiment_id
@@ -511,10 +536,50 @@ def _link_comparisons(client: Any, run: _Run) -> None:
         client.set_tag(comparison.info.run_id, f"{arm}.run_id", run.id)
 
 
+def _find_network(client: Any, experiment: str, arm: str, folder: Path) -> tuple[Any, Any]:
+    """Return the newest finished run that wrote an arm's files, and the model that it logged."""
+    files = {"history.md5": folder / "history.parquet", "model.md5": folder / "model.pt"}
+    for path in files.values():
+        if not path.exists():
+            raise InputError(f"{path}: no such file: run `dvc repro`, or `dvc pull`")
+    same = " and ".join(f"tags.`{tag}` = '{file_md5(path)}'" for tag, path in files.items())
+    finished = f"tags.arm = '{arm}' and {same} and attributes.status = 'FINISHED'"
+    found = client.get_experiment_by_name(experiment)
+    runs = client.search_runs([found.experiment_id], finished, order_by=["attributes.start_time DESC"]) if found else []
+    for run in runs:
+        for model in client.search_logged_models([found.experiment_id], f"source_run_id = '{run.info.run_id}'"):
+            return run, model
+    store = without_credentials(tracking_uri())
+    raise InputError(
+        f"{folder}: the run that wrote it is not in {store}: set MLFLOW_TRACKING_URI to the store that has it,"
+        " or make one here with `dvc repro --force`"
+    )
+
+
+def _register(client: Any, arm: str, run: Any, model: Any) -> int:
+    """Return the version that is this logged model, made where there is none, after the arm's alias points to it."""
+    source = f"models:/{model.model_id}"
+    versions = client.search_model_versions(f"name = '{REGISTERED_MODEL}'")
+    version = next((version for version in versions if version.source == source), None)
+    if version is None:
+        told = ("arm", "history.md5", "model.md5", "dvc.exp.name")
+        tags = {tag: run.data.tags[tag] for tag in told if tag in run.data.tags}
+        description = f"Arm `{arm}`: {run.data.tags['mlflow.note.content']}"
+        version = client.create_model_version(
+            REGISTERED_MODEL, source, run.info.run_id, tags, description=description, model_id=model.model_id
+        )
+    client.set_registered_model_alias(REGISTERED_MODEL, arm, version.version)
+    return version.version
+
+
 def _run_name(stage: str) -> str:
     """Return the name of the arm, with that of the DVC experiment where there is one."""
     title, experiment = stage.removeprefix("train_"), os.environ.get("DVC_EXP_NAME")
     return f"{title} ({experiment})" if experiment else title
+
+
+def _color(arm: str | None) -> str:
+    return COLORS.get(arm, "#808080")
 
 
 def _experiment_tags() -> dict[str, str]:

@@ -83,6 +83,7 @@ def _train(arm: str, params: Params, rates: Sequence[float], run: StageRun) -> N
 
     run.log_summary({"seconds_per_epoch": report.seconds / schedule.epochs})
     run.set_tag("history.md5", file_md5(folder / "history.parquet"))
+    run.set_tag("model.md5", file_md5(folder / "model.pt"))
     run.describe(_description(schedule, params.lr, seed), made=folder / "curves.csv")
     run.log_dataset(TRAIN, "training")
     run.log_dataset(VAL, "validation")

@@ -1,7 +1,13 @@
+import contextlib
 import os
+import shutil
+import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +22,7 @@ EPOCHS, SEEDS, RATES = 5, 4, [0.001, 0.1, 0.3, 1.0]
 SMALL = {"lr": 0.001, "lr_sweep": RATES, "seeds": SEEDS, "epochs": EPOCHS}
 ARM_FILES = {"curves.csv", "diagnostics.parquet", "history.parquet", "model.pt", "surface.csv"}
 OUR_VARIABLES = ("DVC_", "MLFLOW_", "GIT_")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 torch.set_num_threads(1)
 
@@ -79,12 +86,57 @@ def set_params(project: Path, values: Mapping[str, Any]) -> None:
 
 def run(command: list[str], folder: Path, *, fails: bool = False, **variables: str) -> str:
     """Run a command in `folder`, as somebody with an empty home and no git identity; return all it prints."""
-    home = folder.parent / "home"
-    home.mkdir(exist_ok=True)
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(OUR_VARIABLES)}
-    environment |= {"HOME": str(home), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", **variables}
-    done = subprocess.run(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-    )
+    output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    done = subprocess.run(command, cwd=folder, env=environment(folder) | variables, check=False, **output)
     assert (done.returncode != 0) == fails, f"{command} exited {done.returncode}:\n{done.stdout}"
     return done.stdout
+
+
+def environment(folder: Path) -> dict[str, str]:
+    home = folder.parent / "home"
+    home.mkdir(exist_ok=True)
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(OUR_VARIABLES)}
+    return kept | {"HOME": str(home), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+
+
+def free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return listening.getsockname()[1]
+
+
+@contextlib.contextmanager
+def serving(command: list[str], folder: Path, port: int, log: Path, **variables: str) -> Iterator[str]:
+    """Run a server in `folder` and yield its address once it answers; kill it at the end, as a power cut would."""
+    address = f"http://127.0.0.1:{port}"
+    with log.open("wb") as output:
+        outputs = {"stdout": output, "stderr": output, "start_new_session": True}
+        process = subprocess.Popen(command, cwd=folder, env=environment(folder) | variables, **outputs)
+        try:
+            for _ in range(600):
+                with contextlib.suppress(OSError):
+                    urllib.request.urlopen(f"{address}/health", timeout=1).close()
+                    break
+                assert process.poll() is None, log.read_text()
+                time.sleep(0.2)
+            else:
+                raise TimeoutError(log.read_text())
+            yield address
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def browse(address: str, folder: Path, size: str = "1200,900", wait_ms: int | None = None) -> str:
+    """Return the page as headless Chromium has it, after `wait_ms` of the page's own time where it goes on loading."""
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+    flags += [f"--virtual-time-budget={wait_ms}"] if wait_ms else []
+    command = [
+        CHROMIUM,
+        *flags,
+        f"--user-data-dir={folder / 'browser'}",
+        f"--window-size={size}",
+        "--dump-dom",
+        address,
+    ]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout

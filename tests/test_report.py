@@ -1,14 +1,13 @@
 """Figures and report of a small made-up experiment, and the report in a real browser where there is one."""
 
 import re
-import shutil
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import CHROMIUM, browse
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -30,7 +29,6 @@ STEP_MEASURES = (
     "gradient_change",
     "beta_smoothness",
 )
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 def make_arm(random: np.random.Generator, gain: float) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -222,14 +220,14 @@ def test_report_holds_every_claim_figure_and_param_in_one_file(report: Path, com
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 @pytest.mark.parametrize("width", [1200, 500])  # 500: the least that headless Chromium makes a window
 def test_report_fits_the_width_of_a_browser(report: Path, width: int, tmp_path: Path) -> None:
-    page = browse(report, width, tmp_path)
+    page = measure_in_browser(report, width, tmp_path)
     measured = re.search(r"<title>(\d+) of (\d+), (\d+) figures</title>", page)
     content, window, shown = map(int, measured.groups())
     assert content <= window
     assert shown == 7
 
 
-def browse(report: Path, width: int, folder: Path) -> str:
+def measure_in_browser(report: Path, width: int, folder: Path) -> str:
     """Return the page as the browser has it, its title replaced by what a script measured in it."""
     measure = (
         "<script>addEventListener('load', () => { const root = document.documentElement;"
@@ -238,16 +236,13 @@ def browse(report: Path, width: int, folder: Path) -> str:
     )
     probe = folder / "probe.html"
     probe.write_text(report.read_text().replace("</body>", measure))
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-    command = [CHROMIUM, *flags, f"--user-data-dir={folder / 'browser'}", f"--window-size={width},900", "--dump-dom"]
-    done = subprocess.run([*command, probe.as_uri()], capture_output=True, text=True, timeout=60, check=True)
-    return done.stdout
+    return browse(probe.as_uri(), folder, size=f"{width},900")
 
 
 def test_browser_check_sees_what_does_not_fit(tmp_path: Path, report: Path) -> None:
     if CHROMIUM is None:
         pytest.skip("no Chromium is installed")
     report.write_text(report.read_text().replace("<h1>", '<div style="width: 3000px">wide</div><h1>'))
-    page = browse(report, 1200, tmp_path)
+    page = measure_in_browser(report, 1200, tmp_path)
     content, window = map(int, re.search(r"<title>(\d+) of (\d+)", page).groups())
     assert content > window

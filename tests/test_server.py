@@ -3,17 +3,15 @@
 import contextlib
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import ARM_FILES, run, set_params
+from conftest import ARM_FILES, free_port, run, serving, set_params
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
@@ -33,34 +31,18 @@ def project(clone_project: Callable[[], Path]) -> Path:
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return listening.getsockname()[1]
+    return free_port()
 
 
 def stage(project: Path, name: str, uri: str, *, fails: bool = False) -> str:
     return run([sys.executable, "-m", f"stages.{name}"], project, fails=fails, MLFLOW_TRACKING_URI=uri)
 
 
-@contextlib.contextmanager
-def server(folder: Path, port: int) -> Iterator[None]:
-    """Serve the store in `folder`, artifacts too; kill the server at the end, as a power cut would."""
+def server(folder: Path, port: int) -> contextlib.AbstractContextManager[str]:
+    """Serve the store in `folder`, artifacts too."""
     store = ["--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", f"{folder}/artifacts"]
     command = [sys.executable, "-m", "mlflow", "server", *store, "--host", "127.0.0.1", "--port", str(port)]
-    log = (folder / "server.log").open("wb")
-    process = subprocess.Popen([*command, "--workers", "1"], cwd=folder, stdout=log, stderr=log, start_new_session=True)
-    try:
-        for _ in range(300):
-            with contextlib.suppress(OSError):
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1)
-                break
-            assert process.poll() is None, (folder / "server.log").read_text()
-            time.sleep(0.2)
-        yield
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        log.close()
+    return serving([*command, "--workers", "1"], folder, port, folder / "server.log")
 
 
 def runs(folder: Path) -> dict[str, Run]:

@@ -72,7 +72,7 @@ def test_a_stage_logs_params_tags_epochs_and_children(store: MlflowClient, tmp_p
     assert expected.items() <= parent.data.tags.items()
     points = store.get_metric_history(parent.info.run_id, "val_accuracy")
     assert [(point.step, point.value) for point in points] == [(epoch, epoch / 10) for epoch in range(1500)]
-    child = logged["lr=0.1"]
+    child = logged["bn lr=0.1"]
     assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
     assert (child.info.status, child.data.params["lr"], child.data.params["epochs"]) == ("FINISHED", "0.1", "200")
     assert len(store.get_metric_history(child.info.run_id, "val_accuracy")) == 1500
@@ -80,24 +80,24 @@ def test_a_stage_logs_params_tags_epochs_and_children(store: MlflowClient, tmp_p
 
 
 def test_metrics_are_there_while_the_stage_runs(store: MlflowClient) -> None:
-    with track_stage("train_bn", PARAMS, tags={}, rates=[0.01, 0.1]) as run:
+    with track_stage("train_bn", PARAMS, tags={"arm": "bn"}, rates=[0.01, 0.1]) as run:
         run.wait_until_open()
         time.sleep(2.1)  # as long as metrics wait
         log_epochs(run, 1)
         run.wait_until_open()
         assert {name: list(run.data.metrics) for name, run in runs(store).items() if run.info.status == "RUNNING"} == {
             "bn (sunny-day)": ["val_accuracy", "val_loss"],
-            "lr=0.01": ["val_accuracy"],
-            "lr=0.1": ["val_accuracy"],
+            "bn lr=0.01": ["val_accuracy"],
+            "bn lr=0.1": ["val_accuracy"],
         }
 
 
 def test_a_stage_that_raises_fails_its_runs(store: MlflowClient) -> None:
-    with pytest.raises(ZeroDivisionError), track_stage("train_bn", PARAMS, tags={}, rates=[0.1]) as run:
+    with pytest.raises(ZeroDivisionError), track_stage("train_bn", PARAMS, tags={"arm": "bn"}, rates=[0.1]) as run:
         run.log_epoch(1 // 0, {}, {})
     assert {name: run.info.status for name, run in runs(store).items()} == {
         "bn (sunny-day)": "FAILED",
-        "lr=0.1": "FAILED",
+        "bn lr=0.1": "FAILED",
     }
 
 
@@ -111,7 +111,7 @@ def test_a_stage_that_raises_says_what_went_wrong_in_mlflow_too(
     store: MlflowClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail_twice() -> None:
-        with track_stage("train_bn", PARAMS, tags={}, rates=[0.1]) as run:
+        with track_stage("train_bn", PARAMS, tags={"arm": "bn"}, rates=[0.1]) as run:
             run.log_artifacts("nowhere.pt")
             raise ZeroDivisionError
 
@@ -123,7 +123,10 @@ def test_a_stage_that_raises_says_what_went_wrong_in_mlflow_too(
 
 def test_a_run_that_cannot_be_opened_fails(store: MlflowClient) -> None:
     bad = PARAMS | {"a$b": 1}
-    with pytest.raises(RuntimeError, match=r"a\$b"), track_stage("train_bn", bad, tags={}, rates=[0.1]) as run:
+    with (
+        pytest.raises(RuntimeError, match=r"a\$b"),
+        track_stage("train_bn", bad, tags={"arm": "bn"}, rates=[0.1]) as run,
+    ):
         run.wait_until_open()
     assert {run.info.status for run in runs(store).values()} == {"FAILED"}
 
@@ -156,7 +159,7 @@ from stages.params import load_params
 from stages.tracking import track_stage
 
 if __name__ == "__main__":
-    with track_stage("train_bn", load_params().flat(), tags={}, rates=[0.1]) as run:
+    with track_stage("train_bn", load_params().flat(), tags={"arm": "bn"}, rates=[0.1]) as run:
         print("started", flush=True)
         run.log_epoch(0, {"val_loss": 1.0}, {0.1: {"val_loss": 1.0}})
         run.wait_until_open()
@@ -184,7 +187,7 @@ def test_a_killed_stage_leaves_no_run_open(
     assert b"BrokenPipe" not in errors
     found = runs(store)
     assert {run.info.status for run in found.values()} <= {"FAILED" if how is signal.SIGINT else "KILLED"}
-    assert when == b"started\n" or found["lr=0.1"].data.metrics == {"val_loss": 1.0}
+    assert when == b"started\n" or found["bn lr=0.1"].data.metrics == {"val_loss": 1.0}
 
 
 def test_a_start_closes_the_runs_of_dead_processes_of_this_host(store: MlflowClient) -> None:

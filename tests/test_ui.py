@@ -1,0 +1,102 @@
+"""The charts that the MLflow UI opens with, in a real browser on a real `mlflow ui`."""
+
+import math
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import CHROMIUM, browse, free_port, serving
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from stages import ARMS
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+CARD = 'data-testid="experiment-view-compare-runs-card"'
+BLACK, GREEN = "rgb(0, 0, 0)", "rgb(0, 128, 0)"
+Page = Callable[[str], str]
+
+
+@pytest.fixture(scope="module")
+def open_page(small_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """Return what opens the experiment's charts in the browser, in one of its saved views."""
+    folder, port = tmp_path_factory.mktemp("ui"), free_port()
+    command = [sys.executable, "-m", "mlflow", "ui", "--port", str(port), "--workers", "1"]
+    with serving(command, small_project, port, folder / "ui.log") as address:
+        charts = f"{address}/#/experiments/1/runs?workflowType=machine_learning&compareRunsMode=CHART"
+        yield lambda view: browse(f"{charts}&viewStateShareKey={view}", folder, size="1400,1800", wait_ms=100_000)
+
+
+@pytest.fixture(scope="module")
+def store(small_project: Path) -> MlflowClient:
+    return MlflowClient(f"sqlite:///{small_project / 'mlflow.db'}")
+
+
+def arm_runs(store: MlflowClient, children: bool) -> list[Run]:
+    runs = store.search_runs(["1"], "tags.arm IS NOT NULL")
+    return [run for run in runs if ("mlflow.parentRunId" in run.data.tags) == children]
+
+
+def cards(page: str) -> dict[str, str]:
+    """Return the HTML of each chart by its title."""
+    return {re.search(r">([\w. ]+)<", html)[1]: html for html in page.split(CARD)[1:]}
+
+
+def curves(card: str) -> list[tuple[str, np.ndarray]]:
+    """Return each curve's color and its points in pixels (E, 2), y down."""
+    paths = re.findall(r'class="js-line" d="M([^"]+)" style="[^"]*stroke: (rgb\([^)]+\)); stroke-opacity: 1;', card)
+    return [(color, np.array([point.split(",") for point in path.split("L")], float)) for path, color in paths]
+
+
+def drawn_as(values: list[float], pixels: np.ndarray) -> bool:
+    """Return whether pixels, which count down, are the values on a linear axis."""
+    return bool(np.corrcoef(values, pixels)[0, 1] < -0.9999)
+
+
+def test_view_of_the_arms_draws_their_curves(open_page: Page, store: MlflowClient) -> None:
+    charts = cards(open_page("arms"))
+    assert list(charts) == ["val_accuracy", "val_loss", "train_accuracy", "train_loss"]
+    drawn = curves(charts["val_accuracy"])
+    runs = arm_runs(store, children=False)
+    assert len(drawn) == len(runs) >= 2
+    assert {BLACK, GREEN} <= {color for color, _ in drawn}
+    for run in runs:
+        logged = [point.value for point in store.get_metric_history(run.info.run_id, "val_accuracy")]
+        same_length = [pixels[:, 1] for _, pixels in drawn if len(pixels) == len(logged)]
+        assert any(drawn_as(logged, pixels) for pixels in same_length), run.info.run_name
+
+
+def test_view_by_learning_rate_groups_the_arms(open_page: Page, store: MlflowClient) -> None:
+    page = open_page("arms-by-rate")
+    groups = {(run.data.params["lr"], run.data.tags["arm"]) for run in arm_runs(store, children=False)}
+    assert len(groups) >= 2
+    for lr, arm in groups:
+        assert f"lr: {lr}, arm: {arm} (val_accuracy)" in page
+    assert len(curves(cards(page)["val_accuracy"])) == len(groups)
+
+
+def test_view_of_the_learning_rates_has_parallel_coordinates(open_page: Page, store: MlflowClient) -> None:
+    charts = cards(open_page("rates"))
+    parallel = charts["Parallel Coordinates"]
+    assert re.findall(r'<text[^>]*class="label"[^>]*>(\w+)<', parallel) == ["arm", "log10_lr", "val_accuracy"]
+    ticks = re.findall(r"<text[^>]*>([-\w.]+)<", parallel)
+    assert {*ARMS, "-3.0", "-1.0", "0.0"} <= set(ticks)
+
+    dots = re.findall(
+        r'class="point[^>]*translate\(([\d.]+),([\d.]+)\)[^>]*fill: (rgb\([^)]+\))', charts["log10_lr vs. val_accuracy"]
+    )
+    runs = arm_runs(store, children=True)
+    rates = [math.log10(float(run.data.params["lr"])) for run in runs]
+    accuracies = [run.data.metrics["val_accuracy"] for run in runs]
+    assert len(dots) == len(runs) >= 8
+    for arm, color in zip(ARMS, (BLACK, GREEN), strict=True):
+        of_arm = [run.data.tags["arm"] == arm for run in runs]
+        found = np.array(sorted((float(x), -float(y)) for x, y, fill in dots if fill == color))
+        logged = np.array(
+            sorted(point for point, mine in zip(zip(rates, accuracies, strict=True), of_arm, strict=True) if mine)
+        )
+        assert np.corrcoef(found[:, 0], logged[:, 0])[0, 1] > 0.9999
+        assert np.corrcoef(found[:, 1], logged[:, 1])[0, 1] > 0.9999
