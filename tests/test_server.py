@@ -130,7 +130,7 @@ def test_what_a_server_misses_is_logged_later_and_once(project: Path, port: int,
     assert training.returncode == 0
     assert {path.name for path in (project / "results/bn").iterdir()} - {".gitignore"} == ARM_FILES
     assert warning.startswith(f"warning: MLflow at http://127.0.0.1:{port} failed (Connection refused): run 'bn'")
-    assert "datasets, model, files, end; nothing is lost: `make resync` logs it later\n" in warning
+    assert "summary, datasets, model, files, tags, end; nothing is lost: `make resync` logs it later\n" in warning
     assert warning.count("\n") == 1
     assert runs(tmp_path)["bn bn"].info.status == "RUNNING"
 
