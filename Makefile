@@ -2,7 +2,7 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dask repro test check lint ui register resync bench bench-peers bench-growth calibrate lock
+.PHONY: help setup setup-dask repro studies test check lint ui register resync bench bench-peers bench-growth calibrate lock
 
 help:  ## list what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -14,6 +14,10 @@ setup-dask: setup  ## add Dask, which STUDY_ENGINE=dask needs
 
 repro: setup  ## run the pipeline: what has changed, and what depends on it
 	dvc repro
+
+studies: setup  ## run the studies that are missing; writes docs/studies.md and what belongs to it
+	python -m studies.run
+	python -m studies.report
 
 test: setup  ## run the tests
 	pytest
@@ -28,7 +32,7 @@ ui: setup  ## serve the MLflow UI at http://127.0.0.1:5000
 	mlflow ui
 
 register: setup  ## register both networks in MLflow, as batchnorm-study@baseline and batchnorm-study@bn
-	python -m stages.register
+	@python -m stages.register
 
 resync: setup  ## log to MLflow what it did not take while the stages ran
 	python -m stages.resync

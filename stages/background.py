@@ -66,7 +66,7 @@ class BackgroundObject:
 
 def _serve(connection: Any, factory: Callable[..., Any], args: tuple[Any, ...]) -> None:
     """Make the object, and call its methods as they come, until it is closed."""
-    for name in (signal.SIGINT, signal.SIGTERM):
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, signal.SIG_IGN)  # they reach the whole group; our caller decides what they mean
     calls: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(connection, calls), daemon=True).start()

@@ -53,7 +53,7 @@ def _compare(params: Params, run: StageRun) -> str:
     for judged in comparison.judgements:
         run.set_tag(f"claims.{judged.name}.without_born_dead", judged.verdict_alive)
     report = format_report(comparison)
-    run.describe(f"```\n{report}\n```", made=RESULTS / "metrics.json")
+    run.describe(f"```\n{report}\n```", RESULTS / "report.html")
     run.log_summary(flatten_numbers(metrics) | collect_details(comparison.judgements))
     run.log_artifacts(*files)
     return "\n".join(

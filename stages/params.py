@@ -199,7 +199,7 @@ def load_params(path: str | Path = "params.yaml") -> Params:
     Raises InputError with one line per wrong value: its key, the value, and what is allowed.
     """
     try:
-        values = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_Yaml12Loader)
+        values = parse_yaml(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: not found; run from the repository root") from None
     except (yaml.YAMLError, ValueError) as error:
@@ -210,6 +210,11 @@ def load_params(path: str | Path = "params.yaml") -> Params:
         return Params.model_validate(values)
     except ValidationError as error:
         raise InputError("\n".join(f"{path}: {_describe(detail)}" for detail in error.errors())) from None
+
+
+def parse_yaml(text: str) -> Any:
+    """Return what a YAML text holds, its numbers and booleans read as DVC reads them."""
+    return yaml.load(text, Loader=_Yaml12Loader)
 
 
 class _Yaml12Loader(yaml.SafeLoader):

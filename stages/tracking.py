@@ -16,6 +16,7 @@ import pickle
 import re
 import socket
 import sys
+import tempfile
 import time
 import warnings
 from collections import deque
@@ -24,7 +25,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from stages import COLORS, InputError, outbox
 from stages.background import BackgroundObject
@@ -40,10 +41,11 @@ os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 os.environ.pop("MLFLOW_RUN_ID", None)  # every stage would resume this one run
 
-# Where a server does not answer, MLflow's own patience is minutes for every call.
+# Where a server does not answer, MLflow's own patience is minutes for every call. Once one has failed, we have none.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+NO_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
 
 ROOT = Path(os.environ.get("DVC_ROOT", Path(__file__).parents[1])).resolve()
 OUTBOX = ROOT / "mlflow-outbox"
@@ -51,6 +53,7 @@ SECONDS_BETWEEN_WRITES = 2.0  # a write is one call for each run: the arm's, and
 SECONDS_BETWEEN_ATTEMPTS = 10.0  # while the store fails
 METRICS_PER_CALL = 1000  # MLflow's own limit
 NOT_HERE = "not in this store"
+PROCESS_TAG = "tracking.process"
 REGISTERED_MODEL = "batchnorm-study"
 
 
@@ -60,8 +63,8 @@ def tracking_uri() -> str:
 
 
 def without_credentials(address: str) -> str:
-    """Return an address without the user and the password in it."""
-    return re.sub("://.*@", "://", address)
+    """Return an address without user and password, and without a query, which may hold them too."""
+    return address if address.startswith("sqlite") else re.sub(r"://.*@", "://", address).partition("?")[0]
 
 
 def file_md5(path: str | Path) -> str:
@@ -82,6 +85,7 @@ def track_stage(
     background = BackgroundObject(_MlflowRun, stage, dict(params), dict(tags), list(rates))
     try:
         yield StageRun(background)
+        background.ask("is_open")  # when all is logged: whoever is killed before that has not finished
     except BaseException:
         try:
             background.close("FAILED")
@@ -122,7 +126,7 @@ class StageRun:
 
     def log_summary(self, metrics: Mapping[str, float | None]) -> None:
         """Log metrics that have no epoch; a None is left out."""
-        self._send("log_summary", {name: value for name, value in metrics.items() if value is not None}, _now())
+        self._send("call", "log_summary", {name: value for name, value in metrics.items() if value is not None}, _now())
 
     def log_artifacts(self, *paths: str | Path) -> None:
         """Log files."""
@@ -133,8 +137,8 @@ class StageRun:
         """Set a tag of the run."""
         self._send("call", "set_tag", name, value)
 
-    def describe(self, text: str, made: str | Path) -> None:
-        """Describe the run in Markdown, and how to get its files back: `made` is one that no other parameters make."""
+    def describe(self, text: str, *made: str | Path) -> None:
+        """Describe the run in Markdown, and how to get its files back: no other parameters make all of `made`."""
         self.set_tag("mlflow.note.content", f"{text}\n\n{_how_to_restore(made)}")
 
     def link_arm_run(self, arm: str, history: str | Path) -> None:
@@ -147,23 +151,38 @@ class StageRun:
 def resync() -> Iterator[str]:
     """Log what waits in the outbox; yield a line for each run.
 
-    Raises InputError where the store does not answer.
+    Raises InputError where the store does not answer, and at the end where it refused something.
     """
-    folders = outbox.waiting(OUTBOX)
-    if not folders:
-        yield "nothing to log: every run has all of its data"
-        return
-    client = _open_store()
-    for folder in folders:
-        letter = outbox.read(folder)
-        if letter["address"] != without_credentials(tracking_uri()):
-            yield f"run {letter['run'].name!r} waits for MLFLOW_TRACKING_URI={letter['address']}"
-            continue
-        with _errors_named(), _Store(client, letter["run"]).resumed() as store:
-            store.deliver(letter["metrics"], letter["calls"])
-            _link_comparisons(client, letter["run"])
-        outbox.remove(folder)
-        yield f"run {letter['run'].name!r} is complete"
+    import filelock
+
+    OUTBOX.mkdir(exist_ok=True)
+    with filelock.FileLock(OUTBOX / "lock"):
+        letters = {folder: outbox.read(folder) for folder in outbox.waiting(OUTBOX)}
+        if not letters:
+            yield "nothing to log: every run has all of its data"
+        here = {folder: one for folder, one in letters.items() if one["address"] == without_credentials(tracking_uri())}
+        for folder in letters.keys() - here.keys():
+            yield f"run {letters[folder]['run'].name!r} waits for MLFLOW_TRACKING_URI={letters[folder]['address']}"
+        refused = []
+        client = _open_store() if here else None
+        for folder, letter in here.items():
+            try:
+                _deliver_letter(client, letter)
+            except Exception as error:
+                if not _is_store_error(error):
+                    raise
+                refused.append(f"run {letter['run'].name!r} in {folder}: {_reason(error)}")
+            else:
+                outbox.remove(folder)
+                yield f"run {letter['run'].name!r} is complete"
+        if refused:
+            raise InputError("\n".join(refused))
+
+
+def _deliver_letter(client: Any, letter: dict[str, Any]) -> None:
+    with _Store(client, letter["run"]).resumed() as store:
+        store.deliver(letter["metrics"], letter["calls"])
+    _link_comparisons(client, letter["run"])
 
 
 def register_networks(experiment: str, folders: Mapping[str, Path]) -> Iterator[str]:
@@ -191,7 +210,7 @@ class _MlflowRun:
     def __init__(self, stage: str, params: dict[str, Any], tags: dict[str, str], rates: Sequence[float]) -> None:
         client = _open_store()
         experiment_id = _open_experiment(client, str(params["tracking.experiment"]))
-        _close_runs_of_dead_processes(client, experiment_id)
+        _close_runs_of_dead_processes(client)
         self.store = _Store.start(client, experiment_id, stage, params, tags, rates)
         self.run = self.store.run
         self.metrics: dict[str, list[_Point]] = {run_id: [] for run_id in self.run.ids}
@@ -216,9 +235,6 @@ class _MlflowRun:
         if time.monotonic() > self.next_attempt:
             self._deliver()
 
-    def log_summary(self, metrics: dict[str, float], timestamp: int) -> None:
-        self._add(self.run.id, metrics, 0, timestamp)
-
     def call(self, method: str, *args: Any) -> None:
         """Call a method of the store, after all that waits."""
         self.calls.append((method, args))
@@ -227,14 +243,19 @@ class _MlflowRun:
 
     def close(self, how: str, error: Exception | None) -> None:
         """End the runs: as `how` says, or FAILED where our own code failed."""
-        if error:
-            self.calls.clear()  # among them the one that raised
         self.calls.append(("end", ("FAILED" if error else how, _now())))
+        if self.failure:
+            self._put_into_outbox()  # before an attempt that may take so long that we are killed
         self._deliver()
         if self.failure:
-            letter = {"address": without_credentials(tracking_uri()), "run": self.run, "metrics": self.metrics}
-            outbox.put(OUTBOX / self.run.id, letter, self.calls)
+            self._put_into_outbox()
             print(self._warning(), file=sys.stderr)
+        else:
+            outbox.remove(OUTBOX / self.run.id)
+
+    def _put_into_outbox(self) -> None:
+        letter = {"address": without_credentials(tracking_uri()), "run": self.run, "metrics": self.metrics}
+        outbox.put(OUTBOX / self.run.id, letter, self.calls)
 
     def _add(self, run_id: str, values: Mapping[str, float], step: int, timestamp: int) -> None:
         self.metrics[run_id] += [(name, float(value), timestamp, step) for name, value in values.items()]
@@ -245,13 +266,23 @@ class _MlflowRun:
             self.store.deliver(self.metrics, self.calls)
         except Exception as error:
             if not _is_store_error(error):
+                self.calls.clear()  # the first would raise again
                 raise
             self.failure = error
+            os.environ |= NO_PATIENCE
         self.next_attempt = time.monotonic() + (SECONDS_BETWEEN_ATTEMPTS if self.failure else SECONDS_BETWEEN_WRITES)
 
     def _warning(self) -> str:
         """Say in one line what the run lacks."""
-        names = {"log_dataset": "datasets", "log_network": "model", "log_artifact": "files", "end": "end"}
+        names = {
+            "log_summary": "summary",
+            "log_dataset": "datasets",
+            "log_network": "model",
+            "log_artifact": "files",
+            "set_tag": "tags",
+            "link_arm_run": "links",
+            "end": "end",
+        }
         waiting = {method for method, _ in self.calls}
         steps = [step for points in self.metrics.values() for *_, step in points]
         lacking = [f"metrics since epoch {min(steps)}"] if steps else []
@@ -301,7 +332,7 @@ class _Store:
         import mlflow
 
         dvc_stage = os.environ.get("DVC_STAGE", stage)
-        tags = {"dvc.stage": dvc_stage, "process": _this_process(), **_experiment_tags(), **tags}
+        tags = {"dvc.stage": dvc_stage, PROCESS_TAG: _this_process(), **_experiment_tags(), **tags}
         color = {} if "dvc.exp.name" in tags else {"mlflow.runColor": _color(tags.get("arm"))}
         info = mlflow.start_run(experiment_id=experiment_id, run_name=_run_name(stage), tags=tags | color).info
         run = _Run(info.run_id, info.run_name, experiment_id, {}, params["epochs"], str(params["lr"]))
@@ -378,22 +409,34 @@ class _Store:
         import mlflow
         import torch
 
-        earlier = f"source_run_id = '{self.run.id}' and name = '{name}'"
-        for model in self.client.search_logged_models([self.run.experiment_id], earlier):
-            if model.status == "READY":
-                return
-            self.client.delete_logged_model(model.model_id)
         network = pickle.loads(pickled)
         with torch.no_grad():
             output = network(torch.from_numpy(example)).numpy()
-        mlflow.pytorch.log_model(
-            network,
-            name=name,
-            step=self.run.epochs,
-            signature=mlflow.models.infer_signature(example, output),
-            input_example=example,
-            pip_requirements=[f"torch=={torch.__version__.split('+')[0]}", f"mlflow=={mlflow.__version__}"],
-        )
+        options = {
+            "signature": mlflow.models.infer_signature(example, output),
+            "input_example": example,
+            "pip_requirements": [f"torch=={torch.__version__.split('+')[0]}", f"mlflow=={mlflow.__version__}"],
+        }
+        begun = f"source_run_id = '{self.run.id}' and name = '{name}'"
+        for model in self.client.search_logged_models([self.run.experiment_id], begun):
+            if model.status != "READY":
+                self._finish_model(model, network, options)
+            return
+        mlflow.pytorch.log_model(network, name=name, step=self.run.epochs, **options)
+
+    def _finish_model(self, model: Any, network: "nn.Module", options: Mapping[str, Any]) -> None:
+        """Do the rest of `log_model`, which links the model to the run before it uploads it."""
+        import mlflow
+
+        ids = {"run_id": self.run.id, "model_id": model.model_id, "model_uuid": model.model_id}
+        description = mlflow.models.Model(artifact_path=model.artifact_location, **ids)
+        with tempfile.TemporaryDirectory() as folder:
+            mlflow.pytorch.save_model(network, f"{folder}/model", mlflow_model=description, **options)
+            self.client.log_model_artifacts(model.model_id, f"{folder}/model")
+        self.client.finalize_logged_model(model.model_id, "READY")
+
+    def log_summary(self, metrics: dict[str, float], timestamp: int) -> None:
+        self._log_points(self.run.id, [(name, float(value), timestamp, 0) for name, value in metrics.items()])
 
     def log_artifact(self, path: Path) -> None:
         self.client.log_artifact(self.run.id, str(path))
@@ -436,36 +479,51 @@ def _open_store() -> Any:
 
 
 def _await_answer(address: str) -> None:
-    """Raise where a server is not there: within seconds, before MLflow is imported, which has more patience."""
+    """Raise where a store is not there: within seconds, and before MLflow is imported, which has more patience."""
     if address.startswith("http"):
         import requests
 
         with contextlib.suppress(requests.exceptions.SSLError):  # there is a server; MLflow knows what to trust
             requests.head(address, timeout=5)
+    elif address.startswith(("sqlite", "postgres", "mysql", "mssql")):
+        import sqlalchemy
+
+        sqlalchemy.create_engine(address).connect().close()
 
 
 def _open_experiment(client: Any, name: str) -> str:
     """Return the id of an experiment, made where it is new: its artifacts under ROOT, wherever this process runs."""
-    import filelock
+    from mlflow.exceptions import MlflowException
 
-    with filelock.FileLock(ROOT / "mlflow.db.lock"):
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        location = None if tracking_uri().startswith("http") else (ROOT / "mlartifacts").as_uri()
+        with contextlib.suppress(MlflowException):  # another process has just made it
+            client.create_experiment(name, artifact_location=location, tags=view_tags())
         found = client.get_experiment_by_name(name)
-        if found is None:
-            location = None if tracking_uri().startswith("http") else (ROOT / "mlartifacts").as_uri()
-            return client.create_experiment(name, artifact_location=location, tags=view_tags())
     if found.lifecycle_stage == "deleted":
         raise InputError(f"tracking.experiment = {name!r}: deleted in MLflow; restore it or choose another name")
     return found.experiment_id
 
 
 def _log_in(address: str) -> str:
-    """Return a server's address without the credentials in it, and give them to MLflow where it never shows them."""
-    if found := re.match("https?://(.*)@", address):
-        user, _, password = found[1].partition(":")
-        os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(user)
-        os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(password)
-        return without_credentials(address)
-    return address
+    """Return a server's address without the credentials in it, and give them to MLflow where it never shows them.
+
+    Raises InputError where it cannot be told what they are.
+    """
+    if not address.startswith("http") or "@" not in address:
+        return address
+    scheme, authority, *rest = urlsplit(address)
+    credentials, at, host = authority.rpartition("@")
+    if not at:
+        raise InputError(
+            f"MLFLOW_TRACKING_URI = {without_credentials(address)!r}, with an @ after the first slash:"
+            " expected %2F for a slash in the password, %40 for an @ in the path"
+        )
+    user, _, password = credentials.partition(":")
+    os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(user)
+    os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(password)
+    return urlunsplit((scheme, host, *rest))
 
 
 def _is_store_error(error: Exception) -> bool:
@@ -509,12 +567,17 @@ def _this_process() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:{psutil.Process().create_time():.0f}"
 
 
-def _close_runs_of_dead_processes(client: Any, experiment_id: str) -> None:
-    """End the runs that killed processes of this host left open."""
-    for run in client.search_runs([experiment_id], "attributes.status = 'RUNNING'"):
-        host, process, start = run.data.tags.get("process", "::").rsplit(":", 2)
+def _close_runs_of_dead_processes(client: Any) -> None:
+    """End the runs that killed processes of this host left open, in any experiment."""
+    from mlflow.exceptions import MlflowException
+
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    ours = f"attributes.status = 'RUNNING' and tags.`{PROCESS_TAG}` LIKE '{socket.gethostname()}:%'"
+    for run in client.search_runs(experiments, ours):
+        host, process, start = run.data.tags[PROCESS_TAG].rsplit(":", 2)
         if host == socket.gethostname() and not _is_alive(int(process), float(start)):
-            client.set_terminated(run.info.run_id, "KILLED")
+            with contextlib.suppress(MlflowException):  # deleted meanwhile, or not ours to change
+                client.set_terminated(run.info.run_id, "KILLED")
 
 
 def _is_alive(process: int, start: float) -> bool:
@@ -529,11 +592,15 @@ def _is_alive(process: int, start: float) -> bool:
 
 def _link_comparisons(client: Any, run: _Run) -> None:
     """Link an arm's run to the comparisons that used its history while it was not in the store."""
-    tags = client.get_run(run.id).data.tags
-    arm, md5 = tags.get("arm"), tags.get("history.md5")
-    unlinked = f"tags.`{arm}.history.md5` = '{md5}' and tags.`{arm}.run_id` = '{NOT_HERE}'"
-    for comparison in client.search_runs([run.experiment_id], unlinked):
-        client.set_tag(comparison.info.run_id, f"{arm}.run_id", run.id)
+    found = client.get_run(run.id)
+    arm, md5 = found.data.tags.get("arm"), found.data.tags.get("history.md5")
+    if arm is None or found.info.status != "FINISHED":
+        return
+    same = f"tags.`{arm}.history.md5` = '{md5}' and params.lr = '{run.lr}'"
+    for comparison in client.search_runs([run.experiment_id], same):
+        linked = comparison.data.tags[f"{arm}.run_id"]
+        if linked == NOT_HERE or client.get_run(linked).data.params["lr"] != run.lr:
+            client.set_tag(comparison.info.run_id, f"{arm}.run_id", run.id)
 
 
 def _find_network(client: Any, experiment: str, arm: str, folder: Path) -> tuple[Any, Any]:
@@ -587,14 +654,15 @@ def _experiment_tags() -> dict[str, str]:
     return {tag: os.environ[variable] for tag, variable in variables.items() if os.environ.get(variable)}
 
 
-def _how_to_restore(made: str | Path) -> str:
-    """Return Markdown with the command that brings back the files of which `made` is one."""
+def _how_to_restore(made: Sequence[str | Path]) -> str:
+    """Return Markdown with the command that brings back the files in `made`, and those beside them."""
     if experiment := os.environ.get("DVC_EXP_NAME"):
         return f"This brings its files back into the workspace:\n\n    dvc exp apply {experiment}"
-    commit = f"git log --all --format=%h -S {file_md5(made)} -- dvc.lock | tail -1"
+    has_all = " ".join(["--all-match", *(f"-e {file_md5(path)}" for path in made)])
+    first = f"git grep -l {has_all} $(git rev-list --all -- dvc.lock) -- dvc.lock | tail -1 | cut -d: -f1"
     return (
         "Once they are committed, this brings its files back into the workspace:\n\n"
-        f'    git checkout "$({commit})" && dvc checkout'
+        f'    git checkout "$({first})" && dvc checkout'
     )
 
 

@@ -6,7 +6,8 @@ Writes  in results/<arm>/
                           (losses in nats, accuracies in [0, 1], in eval mode on all rows; epoch 0 = before training)
         diagnostics.parquet
                           at `lr`: seed, epoch, covariate_shift, gradient_cosine, input_shift, loss_range (nats),
-                          gradient_change, beta_smoothness, dead_layer (0 or 1); see stages/training/diagnostics.py
+                          gradient_change, beta_smoothness, input_p15, input_p50, input_p85, dead_layer (0 or 1);
+                          see stages/training/diagnostics.py
         curves.csv        at `lr`: epoch, and of each measure the mean over seeds and its 95% interval
         surface.csv       where there are two features: both on a grid, and P(class 1) of model.pt there (the most
                           probable class, where there are more than two); else no rows
@@ -90,7 +91,7 @@ def _train(arm: str, params: Params, rates: Sequence[float], engine: Engine, run
     run.log_summary({"seconds_per_epoch": report.seconds / schedule.epochs})
     run.set_tag("history.md5", file_md5(folder / "history.parquet"))
     run.set_tag("model.md5", file_md5(folder / "model.pt"))
-    run.describe(_description(schedule, params.lr, seed), made=folder / "curves.csv")
+    run.describe(_description(schedule, params.lr, seed), folder / "history.parquet", folder / "curves.csv")
     run.log_dataset(TRAIN, "training")
     run.log_dataset(VAL, "validation")
     run.log_network(arm, network, example=train.x[:2].numpy())

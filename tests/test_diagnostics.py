@@ -50,8 +50,8 @@ def measured_alone(
     """Train one ordinary network; return its rows, epoch by epoch."""
     optimizer = OPTIMIZERS[schedule.optimizer](network.parameters(), lr)
     order = _generator(seed, ORDER)
-    inputs, dead = seen_alone(network, train.x)
-    rows = [dict.fromkeys(DIAGNOSTICS, np.nan) | {"dead_layer": dead}]
+    inputs, unit, dead = seen_alone(network, train.x)
+    rows = [dict.fromkeys(DIAGNOSTICS, np.nan) | unit | {"dead_layer": dead}]
     for _ in range(schedule.epochs):
         step, inputs_before = {}, inputs
         for index in torch.randperm(len(train.y), generator=order).split(schedule.batch_size):
@@ -60,10 +60,11 @@ def measured_alone(
             loss_alone(network, train.x[index], train.y[index]).backward()
             optimizer.step()
             step = step or step_alone(before, network, train.x[index], train.y[index], lr)
-        inputs, dead = seen_alone(network, train.x)
+        inputs, unit, dead = seen_alone(network, train.x)
         pairs = [(a, b) for a, b in zip(inputs_before, inputs, strict=True) if np.ptp(a) > 0]
         shifts = [wasserstein_distance(a, b) / a.std() for a, b in pairs]
-        rows.append(step | {"input_shift": np.mean(shifts) if shifts else np.nan, "dead_layer": dead})
+        shift = np.mean(shifts) if shifts else np.nan
+        rows.append(step | {"input_shift": shift} | unit | {"dead_layer": dead})
     return rows
 
 
@@ -116,10 +117,15 @@ def gradients_alone(network: nn.Sequential, x: Tensor, y: Tensor) -> dict[str, T
 
 
 @torch.no_grad()
-def seen_alone(network: nn.Sequential, x: Tensor) -> tuple[list[np.ndarray], float]:
-    """Return the inputs of each unit of each dense layer but the first, and whether a relu layer is dead."""
+def seen_alone(network: nn.Sequential, x: Tensor) -> tuple[list[np.ndarray], dict[str, float], float]:
+    """Return the inputs of each unit of each dense layer but the first, a unit's percentiles, and whether one is dead.
+
+    The unit is the first of the last hidden layer, the inputs those of its activation.
+    """
     inputs, dead, outputs, trained = [], 0.0, x, copy.deepcopy(network).train()
     for layer in network.eval():
+        if isinstance(layer, (nn.ReLU, nn.LeakyReLU, nn.GELU, nn.Tanh)):
+            unit = np.percentile(x[:128, 0].numpy(), [15, 50, 85])
         if isinstance(layer, nn.Linear) and layer is not network.linear1:
             inputs += list(x[:128].T.numpy())
         x = layer(x)
@@ -127,7 +133,7 @@ def seen_alone(network: nn.Sequential, x: Tensor) -> tuple[list[np.ndarray], flo
         outputs = layer(outputs)
         if isinstance(layer, nn.ReLU) and (outputs <= 0).all():
             dead = 1.0
-    return inputs, dead
+    return inputs, dict(zip(("input_p15", "input_p50", "input_p85"), unit, strict=True)), dead
 
 
 @pytest.mark.parametrize("norm", NORMS)
@@ -223,7 +229,7 @@ def test_table_has_one_row_per_seed_and_epoch(tiny_tables: tuple[Table, Table]) 
     assert list(table[["seed", "epoch"]].itertuples(index=False, name=None)) == expected
     before = table[table["epoch"] == 0]
     assert before[[*OF_A_STEP, "input_shift"]].isna().all(axis=None)
-    assert before["dead_layer"].notna().all()
+    assert before[["input_p15", "input_p50", "input_p85", "dead_layer"]].notna().all(axis=None)
 
 
 @pytest.fixture
@@ -290,6 +296,20 @@ def test_landscape_by_hand() -> None:
     assert measures["loss_range"].tolist() == [3, 0]
     assert measures["gradient_change"].tolist() == [10, 0]
     np.testing.assert_array_equal(measures["beta_smoothness"], [5, np.nan])  # no gradient: nowhere to go
+
+
+def test_percentiles_of_the_first_unit_by_hand() -> None:
+    network = build_replicas(Architecture(1, [2, 3], "tanh"), Schedule([0.1], [0, 1], 0, 16)).double()
+    state = network.state_dict()
+    for name in state:
+        state[name].zero_()
+    state["linear2.bias"][:, 0] = torch.tensor([5.0, torch.nan], dtype=torch.float64)  # others: 0
+    state["linear1.weight"][0, 0], state["linear2.weight"][0, 0, 0] = 1.0, 100.0
+    diagnostics = Diagnostics(torch.linspace(-1, 1, 101, dtype=torch.float64).unsqueeze(1), [0, 1], 0.1, slice(0, 2))
+    diagnostics.after_epoch(network)
+    first, second = diagnostics.table()[["input_p15", "input_p50", "input_p85"]].to_numpy()
+    np.testing.assert_allclose(first, 5 + 100 * np.tanh([-0.7, 0, 0.7]))
+    assert np.isnan(second).all()  # diverged
 
 
 def test_input_shift_by_hand() -> None:

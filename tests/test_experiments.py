@@ -98,34 +98,34 @@ def test_an_experiment_in_the_workspace_and_the_way_back(project: Path) -> None:
     assert '"range": ["black", "green"]' in Path(page).read_text()
     assert "comparison.png" in Path(page).read_text()
 
-    after = curves(project)
+    after = arm_bytes(project)
     run(["git", "reset", "--hard", "--quiet"], project)
     run(["dvc", "checkout"], project)
-    assert curves(project) != after
+    assert arm_bytes(project) != after
     run(["sh", "-c", way_back(by_stage["train_bn"])], project)
-    assert curves(project) == after
+    assert arm_bytes(project) == after
 
 
 def test_from_the_file_of_a_commit_to_its_run_and_back(project: Path) -> None:
     """Without an experiment's name: what `dvc repro` made, and somebody committed."""
-    made, found = {}, {}
+    rate, sweep = {"lr": 0.1}, {"lr": 0.1, "lr_sweep": [0.1, 0.3]}  # the first history again, then the same curves
+    made, found = [], []
     store = client(project)
-    for lr in (0.1, 0.3):  # both in the sweep: the histories are the same, the curves are not
-        set_params(project, {"lr": lr})
+    for values in (rate, sweep):
+        set_params(project, values)
         run(["dvc", "repro"], project)
-        made[lr] = curves(project)
-        run(["git", "commit", "--all", "--quiet", "--message", f"Learning rate {lr}"], project)
+        made.append(arm_bytes(project))
+        run(["git", "commit", "--all", "--quiet", "--message", f"{values}"], project)
         md5 = locked_md5(project, "results/bn/history.parquet")
         experiment = store.get_experiment_by_name("batch-normalization").experiment_id
-        (found[lr], *_) = store.search_runs([experiment], f"tags.`history.md5` = '{md5}'")
-    assert {found[lr].data.params["lr"] for lr in found} == {"0.1", "0.3"}
-    for lr in (0.1, 0.3):
-        compared = f"tags.`dvc.stage` = 'compare' and tags.`bn.run_id` = '{found[lr].info.run_id}'"
-        for described in (found[lr], *store.search_runs([experiment], compared)):
+        found.append(store.search_runs([experiment], f"tags.`history.md5` = '{md5}'")[0])
+    for values, files, described in zip((rate, sweep), made, found, strict=True):
+        compared = f"tags.`dvc.stage` = 'compare' and tags.`bn.run_id` = '{described.info.run_id}'"
+        for each in (described, *store.search_runs([experiment], compared)):
             run(["git", "checkout", "--quiet", "main~2"], project)
-            run(["sh", "-c", way_back(described)], project)
-            assert curves(project) == made[lr]
-            assert yaml.safe_load((project / "params.yaml").read_text())["lr"] == lr
+            run(["sh", "-c", way_back(each)], project)
+            assert arm_bytes(project) == files
+            assert values.items() <= yaml.safe_load((project / "params.yaml").read_text()).items()
 
 
 def way_back(described: Run) -> str:
@@ -133,8 +133,8 @@ def way_back(described: Run) -> str:
     return described.data.tags["mlflow.note.content"].splitlines()[-1].strip()
 
 
-def curves(project: Path) -> bytes:
-    return (project / "results/bn/curves.csv").read_bytes()
+def arm_bytes(project: Path) -> list[bytes]:
+    return [(project / f"results/bn/{name}").read_bytes() for name in ("history.parquet", "curves.csv")]
 
 
 def locked_md5(project: Path, path: str) -> str:
@@ -168,7 +168,8 @@ def test_the_queue(project: Path, workers: int) -> None:
         time.sleep(2)
     found = runs_by_experiment(project)
     names = successful(project)
-    assert names  # with several workers DVC itself may lose an experiment; what it calls successful has its runs
+    # With several workers DVC itself may lose an experiment; what it calls successful has its runs.
+    assert len(names) == len(momenta) if workers == 1 else len(names) >= len(momenta) / 2
     assert set(found) >= names
     for name in names:  # the arm without batch norm does not depend on momentum: DVC takes it from its cache
         assert_complete(project, found[name], {"train_bn": ARM_RUNS, "compare": 1})

@@ -30,7 +30,7 @@ def project(clone_project: Callable[[], Path]) -> Path:
 
 def checksums(project: Path) -> dict[str, str]:
     paths = [path for path in (project / "results").rglob("*") if path.is_file()]
-    return {path.name: hashlib.md5(path.read_bytes()).hexdigest() for path in paths}
+    return {str(path.relative_to(project)): hashlib.md5(path.read_bytes()).hexdigest() for path in paths}
 
 
 def query(project: Path, sql: str) -> list[tuple[object, ...]]:
@@ -43,7 +43,8 @@ def is_training(project: Path) -> bool:
 
 
 def is_logging(project: Path) -> bool:
-    return (project / "results/bn/model.pt").exists()
+    logs = "SELECT 1 FROM tags JOIN runs USING (run_uuid) WHERE status = 'RUNNING' AND key = 'history.md5'"
+    return bool(query(project, logs))
 
 
 def is_comparing(project: Path) -> bool:

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 from stages.params import load_params
+from stages.views import view_tags
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -61,3 +62,8 @@ def test_every_make_target_that_it_names_is_there() -> None:
     assert set(re.findall(r"`make ([a-z]+)`|^make ([a-z]+)", README, re.M)) <= {(name, "") for name in targets} | {
         ("", name) for name in targets
     }
+
+
+def test_every_saved_view_of_the_mlflow_ui_has_its_link() -> None:
+    views = {tag.removeprefix("mlflow.sharedViewState.") for tag in view_tags()}
+    assert set(re.findall(r"viewStateShareKey=([\w-]+)", README)) == views

@@ -1,13 +1,16 @@
 """Against a real `mlflow server` on loopback that is not there, goes away, and comes back."""
 
+import base64
 import contextlib
 import os
 import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -77,7 +80,7 @@ def test_a_server_that_does_not_answer_stops_the_stage_at_once(project: Path, po
     listening = socket.create_server(("127.0.0.1", port), backlog=8) if silent else contextlib.nullcontext()
     started = time.monotonic()
     with listening:
-        printed = stage(project, "train_baseline", f"http://ann:{PASSWORD}@127.0.0.1:{port}", fails=True)
+        printed = stage(project, "train_baseline", f"http://127.0.0.1:{port}", fails=True)
     assert time.monotonic() - started < 20  # ten seconds on a machine that has nothing else to do
     reason = "timed out" if silent else "Connection refused"
     (line,) = printed.splitlines()
@@ -85,6 +88,31 @@ def test_a_server_that_does_not_answer_stops_the_stage_at_once(project: Path, po
     assert reason in line
     assert line.endswith(": expected an MLflow server or database that answers")
     assert not (project / "results/baseline/history.parquet").exists()
+
+
+def test_credentials_reach_the_server_and_a_refusal_stops_the_stage(project: Path, port: int) -> None:
+    asked = []
+
+    class Refuse(BaseHTTPRequestHandler):
+        def parse_request(self) -> bool:
+            super().parse_request()
+            asked.append(self.headers["Authorization"])
+            self.send_error(401)
+            return False
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", port), Refuse) as refusing:
+        threading.Thread(target=refusing.serve_forever, daemon=True).start()
+        address = f"http://ann:{PASSWORD.replace('/', '%2F')}@127.0.0.1:{port}"
+        printed = stage(project, "train_baseline", address, fails=True)
+        refusing.shutdown()
+    assert f"Basic {base64.b64encode(f'ann:{PASSWORD}'.encode()).decode()}" in asked
+    assert printed.startswith(f"MLFLOW_TRACKING_URI = 'http://127.0.0.1:{port}': ")
+    assert "401" in printed
+    assert printed.count("\n") == 1
+    assert "t-w0rd" not in printed
 
 
 def test_what_a_server_misses_is_logged_later_and_once(project: Path, port: int, tmp_path: Path) -> None:
@@ -102,7 +130,7 @@ def test_what_a_server_misses_is_logged_later_and_once(project: Path, port: int,
     assert training.returncode == 0
     assert {path.name for path in (project / "results/bn").iterdir()} - {".gitignore"} == ARM_FILES
     assert warning.startswith(f"warning: MLflow at http://127.0.0.1:{port} failed (Connection refused): run 'bn'")
-    assert "datasets, model, files, end; nothing is lost: `make resync` logs it later\n" in warning
+    assert "summary, datasets, model, files, tags, end; nothing is lost: `make resync` logs it later\n" in warning
     assert warning.count("\n") == 1
     assert runs(tmp_path)["bn bn"].info.status == "RUNNING"
 

@@ -1,11 +1,13 @@
 """A colleague gets everything: files through a DVC remote, commits and experiments through a git remote."""
 
+import re
+import shlex
 import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import run
+from conftest import ROOT, run
 
 from stages import ARMS
 
@@ -61,3 +63,11 @@ def test_they_get_our_experiment(theirs: Path) -> None:
     assert (theirs / "results/claims.csv").read_bytes() != before[1]
     assert "Running stage" not in run(["dvc", "repro"], theirs)
     assert "evidence.alpha" in run(["dvc", "params", "diff"], theirs)
+
+
+def test_the_table_of_experiments_in_the_readme_fits_80_columns(theirs: Path) -> None:
+    (command,) = re.findall(r"^\$ (dvc exp show .*?) +#", (ROOT / "README.md").read_text(), re.M)
+    table = run(shlex.split(command), theirs, COLUMNS="80").splitlines()
+    assert max(len(line.rstrip()) for line in table) < 80
+    assert table[1].split() == ["Experiment", "baseline.val_accuracy", "bn.val_accuracy", "lr"]
+    assert table[3].split()[0] == "workspace"

@@ -3,20 +3,26 @@
 import hashlib
 import multiprocessing
 import os
+import pickle
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections import deque
 from pathlib import Path
 
+import mlflow
+import numpy as np
 import psutil
 import pytest
+import torch
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
 
-from stages import InputError
+from stages import InputError, outbox, tracking
 from stages.params import load_params
 from stages.tracking import StageRun, track_stage
 
@@ -200,7 +206,7 @@ def test_a_start_closes_the_runs_of_dead_processes_of_this_host(store: MlflowCli
         "elsewhere": f"not-{here}:{2**22 + 1}:1000",
     }
     for name, process in processes.items():
-        store.create_run(experiment, run_name=name, tags={"process": process})
+        store.create_run(experiment, run_name=name, tags={"tracking.process": process})
     store.create_run(experiment, run_name="somebody's")
     with track_stage("train_bn", PARAMS, tags={}) as run:
         run.wait_until_open()
@@ -241,6 +247,76 @@ def test_compare_links_the_newest_finished_run_of_a_history(store: MlflowClient,
     newest = add_run("FINISHED", 2)
     add_run("FAILED", 5)
     assert linked() == newest
+
+
+def test_a_stage_that_is_killed_while_it_logs_has_not_finished(store: MlflowClient, tmp_path: Path) -> None:
+    stage = KILLED_STAGE.replace("time.sleep(60)", 'run.set_tag("a", "b")\n        print("logged", flush=True)')
+    (tmp_path / "data.csv").write_text("a,label\n1.0,0\n")
+    log_dataset = f"run.log_dataset({str(tmp_path / 'data.csv')!r}, 'training')\n        "  # takes a while
+    (tmp_path / "stage.py").write_text(stage.replace("run.set_tag", log_dataset * 30 + "run.set_tag"))
+    command = [sys.executable, tmp_path / "stage.py"]
+    process = subprocess.Popen(command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE)
+    assert [process.stdout.readline() for _ in range(3)] == [b"started\n", b"open\n", b"logged\n"]
+    process.kill()
+    process.communicate()
+    assert {run.info.status for run in runs(store).values()} == {"KILLED"}
+
+
+def test_a_model_that_was_cut_off_is_finished(store: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracking, "ROOT", Path(os.environ["DVC_ROOT"]))
+    experiment = store.create_experiment("batch-normalization")
+    logged = tracking._Store.start(tracking._open_store(), experiment, "train_bn", PARAMS, {"arm": "bn"}, [])
+    network, example = torch.nn.Linear(2, 1).eval(), np.zeros((2, 2), np.float32)
+    with monkeypatch.context() as cut:
+        cut.setattr(MlflowClient, "log_model_artifacts", lambda *_, **__: fail(MlflowException("cut off")))
+        with pytest.raises(MlflowException, match="cut off"):
+            logged.log_network("bn", pickle.dumps(network), example)
+    for _ in range(2):  # the second time there is nothing left to do
+        logged.log_network("bn", pickle.dumps(network), example)
+    logged.end("FINISHED", 1)
+    (output,) = store.get_run(logged.run.id).outputs.model_outputs
+    assert store.get_logged_model(output.model_id).status == "READY"
+    predicted = mlflow.pyfunc.load_model(f"models:/{output.model_id}").predict(example)
+    np.testing.assert_allclose(predicted, network(torch.zeros(2, 2)).detach().numpy())
+
+
+def fail(error: Exception) -> None:
+    raise error
+
+
+def test_what_the_store_refuses_does_not_hold_up_the_outbox(
+    store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracking, "ROOT", tmp_path)
+    monkeypatch.setattr(tracking, "OUTBOX", tmp_path / "mlflow-outbox")
+    experiment = store.create_experiment("batch-normalization")
+    ids = [store.create_run(experiment, run_name=name).info.run_id for name in ("deleted", "waiting")]
+    for run_id, name in zip(ids, ("deleted", "waiting"), strict=True):
+        run = tracking._Run(run_id, name, experiment, {}, 1, "0.001")
+        letter = {"address": tracking.tracking_uri(), "run": run, "metrics": {run_id: [("val_loss", 0.5, 1, 0)]}}
+        outbox.put(tracking.OUTBOX / run_id, letter, deque([("end", ("FINISHED", 1))]))
+    store.delete_run(ids[0])
+    lines = []
+    with pytest.raises(InputError, match=r"run 'deleted' in .*deleted"):
+        lines += tracking.resync()
+    found = store.get_run(ids[1])
+    assert (found.info.status, found.data.metrics) == ("FINISHED", {"val_loss": 0.5})
+    assert [folder.name for folder in outbox.waiting(tracking.OUTBOX)] == ids[:1]
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("http://ann:secret@host:5000/mlflow", "http://host:5000/mlflow"),
+        ("postgresql://ann:secret@host/db", "postgresql://host/db"),
+        ("postgresql://host/db?user=ann&password=secret", "postgresql://host/db"),
+        ("http://ann:sec/ret@host", "http://host"),
+        ("sqlite:////home/a@b/mlflow.db", "sqlite:////home/a@b/mlflow.db"),
+        ("http://host:5000", "http://host:5000"),
+    ],
+)
+def test_no_address_is_shown_with_credentials(address: str, shown: str) -> None:
+    assert tracking.without_credentials(address) == shown
 
 
 def test_stages_that_start_at_once_on_a_new_database_all_log(tmp_path: Path) -> None:

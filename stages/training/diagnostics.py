@@ -22,10 +22,13 @@ from torch import Tensor, nn
 
 from stages.training.gradient import write_gradient
 from stages.training.loss import cross_entropy
+from stages.training.network import ACTIVATIONS
 from stages.training.replicas import StackedLinear, flatten_parameters, is_narrow, repeat, select
 
+Passed = Sequence[tuple[nn.Module, Tensor, Tensor]]  # each layer with its input and its output (S, F, N)
 OF_A_STEP = ("covariate_shift", "gradient_cosine", "loss_range", "gradient_change", "beta_smoothness")
-DIAGNOSTICS = (*OF_A_STEP, "input_shift", "dead_layer")
+OF_A_UNIT = {"input_p15": 0.15, "input_p50": 0.5, "input_p85": 0.85}  # what its activation gets: shares of rows below
+DIAGNOSTICS = (*OF_A_STEP, "input_shift", *OF_A_UNIT, "dead_layer")
 STEPS = (0.5, 1.0, 2.0, 4.0)  # along the gradient, in learning rates (Santurkar et al. 2018, sec. 3.2)
 PROBE_ROWS = 128  # the first training rows: the probe set for the inputs of layers
 DEAD_ROWS = 4096  # the first training rows: a layer dead on these counts as dead; bounds the memory
@@ -62,18 +65,19 @@ class Diagnostics:
     def after_epoch(self, network: nn.Sequential) -> None:
         """Close an epoch (the first call: epoch 0) with what is measured on the training rows."""
         watched = self._watched(network)
-        inputs, dead = layer_inputs(watched, self.x[:PROBE_ROWS]), dead_layers(watched, self.x[:DEAD_ROWS])
+        passed = list(_layer_by_layer(watched.eval(), self.x[:PROBE_ROWS]))
+        inputs, dead = layer_inputs(passed), dead_layers(watched, self.x[:DEAD_ROWS])
         undefined = np.full(len(self.seeds), np.nan)
         shift = undefined if self.inputs is None else input_shift(self.inputs, inputs)
         measured = dict.fromkeys(OF_A_STEP, undefined) | self.step
-        self.epochs.append(measured | {"input_shift": shift, "dead_layer": dead})
+        self.epochs.append(measured | {"input_shift": shift} | unit_percentiles(passed) | {"dead_layer": dead})
         self.inputs = inputs
 
     def table(self) -> pd.DataFrame:
         """Return one row per (seed, epoch): `seed`, `epoch`, `DIAGNOSTICS`; NaN where not defined.
 
-        Row e tells of epoch e: its first step, the inputs after it against those before it, and the dead layers after
-        it. Epoch 0, before training, has dead layers alone.
+        Row e tells of epoch e: its first step, the inputs after it against those before it, and after it a unit's
+        percentiles and the dead layers. Epoch 0, before training, has these last two alone.
         """
         index = pd.MultiIndex.from_product([self.seeds, range(len(self.epochs))], names=["seed", "epoch"])
         columns = {name: np.stack([epoch[name] for epoch in self.epochs], axis=-1).ravel() for name in DIAGNOSTICS}
@@ -183,12 +187,23 @@ def landscape(losses: Tensor, changes: Tensor, distances: Tensor) -> dict[str, T
     }
 
 
-@torch.no_grad()
-def layer_inputs(network: nn.Sequential, x: Tensor) -> Tensor:
-    """Return what all dense layers but the first get in eval mode, for rows x (N, F): (S, F, N), sorted along N."""
-    passed = _layer_by_layer(network.eval(), x)
-    inputs = torch.cat([inputs for layer, inputs, _ in passed if isinstance(layer, StackedLinear)][1:], dim=1)
-    return torch.from_numpy(np.sort(inputs.contiguous().cpu().numpy()))  # several times torch.sort's speed
+def layer_inputs(passed: Passed) -> Tensor:
+    """Return what all dense layers but the first get: (S, F, N), sorted along N."""
+    inputs = [inputs for layer, inputs, _ in passed if isinstance(layer, StackedLinear)]
+    inputs = torch.cat(inputs[1:], dim=1).contiguous().cpu().numpy()
+    return torch.from_numpy(np.sort(inputs))  # several times torch.sort's speed
+
+
+def unit_percentiles(passed: Passed) -> dict[str, np.ndarray]:
+    """Return each of `OF_A_UNIT` as (S,): of what the first unit of the last hidden layer gets before its activation.
+
+    Ioffe & Szegedy (2015, sec. 4.1, Fig. 1) show them of a typical unit. Units are drawn alike: the first is as typical
+    as any.
+    """
+    *_, inputs = (inputs for layer, inputs, _ in passed if isinstance(layer, tuple(ACTIVATIONS.values())))
+    shares = torch.tensor(list(OF_A_UNIT.values()), dtype=torch.float64)
+    percentiles = torch.quantile(inputs[:, 0].double().cpu(), shares, dim=-1)  # (S, N) -> (3, S)
+    return dict(zip(OF_A_UNIT, percentiles.numpy(), strict=True))
 
 
 @torch.no_grad()
@@ -206,6 +221,7 @@ def dead_layers(network: nn.Sequential, x: Tensor) -> np.ndarray:
     return (np.stack(peaks) <= 0).any(axis=0).astype(float)  # NaN is not dead: a diverged network is another matter
 
 
+@torch.no_grad()
 def _layer_by_layer(network: nn.Sequential, x: Tensor) -> Iterator[tuple[nn.Module, Tensor, Tensor]]:
     """Yield each layer with its input and its output (S, F, N), for rows x (N, F)."""
     x = x.T.expand(len(next(network.parameters())), -1, -1)

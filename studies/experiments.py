@@ -1,0 +1,167 @@
+"""The studies as DVC experiments: which there are, which are still to be run, and what they wrote."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from stages.params import parse_yaml
+
+FOLDER = Path(__file__).parent
+STUDIES = ("tutorial", "green_line", "circles", "sigmoid", "overfit", "other_data")
+MAKE_RESULTS = ("stages", "dvc.yaml", "data/own")  # what an experiment's outputs depend on, beside its params
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One experiment of a study: its name, and the params that differ from params.yaml, under dotted keys."""
+
+    experiment: str
+    overrides: Mapping[str, Any]
+
+    def arguments(self) -> list[str]:
+        """Return what `dvc exp run` takes to set the overrides."""
+        return [part for key, value in self.overrides.items() for part in ("-S", f"{key}={_as_text(value)}")]
+
+    def params(self, default: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the content of params.yaml with the overrides, given that without."""
+        return _override(default, self.overrides)
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study's file. `title` and `finding` are templates that the numbers of the study fill."""
+
+    name: str
+    heading: str
+    title: str
+    question: str
+    source: str
+    finding: str
+    variants: Mapping[str, Variant]
+    published: Mapping[str, float]
+    labels: Mapping[str, str]
+
+
+def load_studies() -> list[Study]:
+    """Return all studies, in the order to show them in."""
+    return [load_study(FOLDER / f"{name}.yaml") for name in STUDIES]
+
+
+def load_study(path: Path) -> Study:
+    """Read a study's file; its experiments are called STUDY-VARIANT."""
+    content = parse_yaml(path.read_text(encoding="utf-8"))
+    common = content.pop("overrides", {})
+    variants = {
+        name: Variant(f"{path.stem.replace('_', '-')}-{name}", common | (overrides or {}))
+        for name, overrides in content.pop("variants").items()
+    }
+    optional = {"published": content.pop("published", {}), "labels": content.pop("labels", {})}
+    return Study(path.stem, variants=variants, **optional, **content)
+
+
+def run_missing(studies: Sequence[Study]) -> None:
+    """Run every experiment that does not exist, or that other params or code than ours made.
+
+    In temporary workspaces, one after the other: ours stays as it is.
+    """
+    default = parse_yaml(Path("params.yaml").read_text(encoding="utf-8"))
+    variants = [variant for study in studies for variant in study.variants.values()]
+    revisions = experiment_revisions()
+    for number, variant in enumerate(variants, start=1):
+        name, revision = variant.experiment, revisions.get(variant.experiment)
+        print(f"{number}/{len(variants)} {name}: ", end="", flush=True)
+        if revision and is_current(revision, variant.params(default)):
+            print("is there")
+            continue
+        if revision:
+            _dvc("exp", "remove", name)
+        start = time.perf_counter()
+        _dvc("exp", "run", "--temp", "--name", name, *variant.arguments())
+        print(f"{time.perf_counter() - start:.0f} s", flush=True)
+
+
+def experiment_revisions() -> dict[str, str]:
+    """Return the commit of every experiment in this clone, of two with one name the later."""
+    listed = _git(
+        "for-each-ref", "--sort=committerdate", "--format=%(refname) %(objectname)", "refs/exps/*/*/*"
+    ).splitlines()
+    return {reference.split("/")[-1]: revision for reference, revision in map(str.split, listed)}
+
+
+def is_current(revision: str, params: Mapping[str, Any]) -> bool:
+    """Tell whether an experiment ran with these params, and with the code that is in the workspace."""
+    same_code = subprocess.run(["git", "diff", "--quiet", revision, "--", *MAKE_RESULTS], check=False).returncode == 0
+    return same_code and parse_yaml(_git("show", f"{revision}:params.yaml")) == params
+
+
+class Outputs:
+    """What an experiment wrote, read from git and DVC's cache without touching the workspace."""
+
+    def __init__(self, experiment: str, revision: str) -> None:
+        self.experiment, self.revision = experiment, revision
+
+    @cached_property
+    def _files(self) -> Any:
+        from dvc.api import DVCFileSystem
+
+        return DVCFileSystem(rev=self.revision)
+
+    @cached_property
+    def params(self) -> dict[str, Any]:
+        """The params that it ran with."""
+        return parse_yaml(self._files.read_text("params.yaml"))
+
+    def history(self, arm: str) -> pd.DataFrame:
+        """Return the arm's history.parquet: lr, seed, epoch, and the measures."""
+        return self._read(pd.read_parquet, f"results/{arm}/history.parquet")
+
+    def diagnostics(self, arm: str) -> pd.DataFrame:
+        """Return the arm's diagnostics.parquet."""
+        return self._read(pd.read_parquet, f"results/{arm}/diagnostics.parquet")
+
+    def claims(self) -> pd.DataFrame:
+        """Return claims.csv, a row per claim."""
+        return self._read(pd.read_csv, "results/claims.csv")
+
+    def rows(self, part: str) -> pd.DataFrame:
+        """Return the rows of data/train.csv or data/val.csv."""
+        return self._read(pd.read_csv, f"data/{part}.csv")
+
+    def _read(self, reader: Any, path: str) -> pd.DataFrame:
+        with self._files.open(path) as file:
+            return reader(file)
+
+
+def _override(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested `values` with some of them replaced, given under dotted keys that are there."""
+    changed = dict(values)
+    for key, value in overrides.items():
+        first, _, rest = key.partition(".")
+        if first not in changed:
+            raise KeyError(f"{first} is none of {', '.join(changed)}")
+        changed[first] = _override(changed[first], {rest: value}) if rest else value
+    return changed
+
+
+def _as_text(value: Any) -> str:
+    """Return a value as `dvc exp run -S` reads it: `[3,2]`, `null`, `0.01`, and text as it is."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.check_output(["git", *arguments], text=True)
+
+
+def _dvc(*arguments: str) -> None:
+    """Run DVC; what it prints is shown only where it fails."""
+    done = subprocess.run(["dvc", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"dvc {' '.join(arguments)} exited {done.returncode}:\n{done.stdout}")

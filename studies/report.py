@@ -1,0 +1,147 @@
+"""Write what the studies found: studies/results.csv, docs/studies.md, docs/studies/*.png, and two blocks of README.md.
+
+Every number is read from the outputs of the experiments, which `python -m studies.run` makes.
+"""
+
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib import import_module
+from pathlib import Path
+
+import pandas as pd
+
+from stages import InputError, run_stage
+from stages.evidence.figures import save_figure
+from studies.experiments import Outputs, Study, experiment_revisions, load_studies
+from studies.measures import Analysis, Number
+from studies.other_data import verdict_table
+
+RESULTS, PAGE, FIGURES, README = (
+    Path(name) for name in ("studies/results.csv", "docs/studies.md", "docs/studies", "README.md")
+)
+Numbers = Mapping[str, Number]  # of one study, by name
+
+HEAD = """# Studies: published results rerun, and other questions
+
+`make studies` runs each study as DVC experiments (`studies/*.yaml` has their overrides), those that are missing, and
+writes this page, its figures and [results.csv](../studies/results.csv). Intervals are 95% intervals over seeds, on one
+data set each. Under each figure are all numbers of the study with the experiments that they come from:
+`dvc exp apply NAME` brings one into the workspace, `dvc exp show` lists them.
+"""
+
+
+def main() -> None:
+    """Write it all."""
+    studies, revisions = load_studies(), experiment_revisions()
+    found = {study.name: analyse(study, revisions) for study in studies}
+    tabulate(found).to_csv(RESULTS, index=False, lineterminator="\n", float_format="%.6g")
+    numbers = read_numbers(RESULTS)  # rounded: what is written here can be written again from the table alone
+    FIGURES.mkdir(parents=True, exist_ok=True)
+    for study in studies:
+        analysis, title = found[study.name], fill(study.title, numbers[study.name])
+        save_figure(FIGURES / f"{study.name}.png", analysis.draw, wrap(title), analysis.caption, analysis.panels)
+    PAGE.write_text(write_page(studies, numbers), encoding="utf-8")
+    README.write_text(write_readme(README.read_text(encoding="utf-8"), studies, numbers), encoding="utf-8")
+    print(f"{RESULTS}   {PAGE}   {FIGURES}/")
+
+
+def analyse(study: Study, revisions: Mapping[str, str]) -> Analysis:
+    """Return what the study's module of the same name makes of its experiments."""
+    missing = [variant.experiment for variant in study.variants.values() if variant.experiment not in revisions]
+    if missing:
+        raise InputError(f"experiments missing: {', '.join(missing)}: expected them from `python -m studies.run`")
+    outputs = {
+        name: Outputs(variant.experiment, revisions[variant.experiment]) for name, variant in study.variants.items()
+    }
+    return import_module(f"studies.{study.name}").analyse(study, outputs)
+
+
+def tabulate(found: Mapping[str, Analysis]) -> pd.DataFrame:
+    """Return one row per number: `study`, and the fields of `Number`."""
+    return pd.DataFrame(
+        {"study": study} | asdict(number) for study, analysis in found.items() for number in analysis.numbers
+    )
+
+
+def read_numbers(path: Path) -> dict[str, dict[str, Number]]:
+    """Return the numbers of every study out of results.csv."""
+    table = pd.read_csv(path, keep_default_na=False, na_values=dict.fromkeys(("value", "ci_low", "ci_high"), ""))
+    numbers: dict[str, dict[str, Number]] = {}
+    for row in table.to_dict("records"):
+        study = row.pop("study")
+        numbers.setdefault(study, {})[row["name"]] = Number(**row)
+    return numbers
+
+
+def fill(template: str, numbers: Numbers) -> str:
+    """Return the text with its numbers."""
+    return " ".join(template.format(**numbers).split())
+
+
+def wrap(title: str) -> str:
+    """Return the title in lines as wide as a figure."""
+    return textwrap.fill(title, 105)
+
+
+def write_page(studies: Sequence[Study], numbers: Mapping[str, Numbers]) -> str:
+    """Return docs/studies.md."""
+    return "\n".join([HEAD, *(_section(study, numbers[study.name]) for study in studies)])
+
+
+def write_readme(text: str, studies: Sequence[Study], numbers: Mapping[str, Numbers]) -> str:
+    """Return the README with its two blocks written anew."""
+    (other_data,) = (study for study in studies if study.name == "other_data")
+    text = insert(text, "verdicts", verdict_table(other_data, numbers["other_data"]))
+    return insert(text, "studies", _summary(studies, numbers))
+
+
+def insert(text: str, block: str, content: str) -> str:
+    """Return the text with what stands between the marks of a block replaced."""
+    begin, end = f"<!-- `make studies` writes: {block} -->\n", f"\n<!-- {block} end -->"
+    before, rest = text.split(begin)
+    return before + begin + content + end + rest.split(end)[1]
+
+
+def _section(study: Study, numbers: Numbers) -> str:
+    title = fill(study.title, numbers)
+    extra = f"\n{verdict_table(study, numbers)}\n" if study.name == "other_data" else ""
+    return f"""## {study.heading}
+
+**{study.question}** {fill(study.source, numbers)}
+
+![{title}](studies/{study.name}.png)
+
+{fill(study.finding, numbers)}
+{extra}
+<details><summary>All numbers of this study</summary>
+
+{_table(numbers.values())}
+
+</details>
+"""
+
+
+def _table(numbers: Sequence[Number]) -> str:
+    lines = ["| what | value | 95% interval | n | experiment |", "|---|---|---|---|---|"]
+    for number in numbers:
+        interval = "" if math.isnan(number.ci_low) else f"[{number.ci_low:.4g}, {number.ci_high:.4g}]"
+        value = number.verdict if math.isnan(number.value) else f"{number.value:.4g}"
+        experiments = ", ".join(f"`{name}`" for name in number.experiments.split())
+        lines.append(f"| {number.what} | {value} | {interval} | {number.n or ''} | {experiments} |")
+    return "\n".join(lines)
+
+
+def _summary(studies: Sequence[Study], numbers: Mapping[str, Numbers]) -> str:
+    lines = ["| study | found |", "|---|---|"]
+    for study in studies:
+        anchor = "".join(
+            letter for letter in study.heading.lower().replace(" ", "-") if letter.isalnum() or letter == "-"
+        )
+        lines.append(f"| [{study.heading}](docs/studies.md#{anchor}) | {fill(study.title, numbers[study.name])} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,353 @@
+"""The studies: their files, their statistics, the runner in a real clone, the text against the committed numbers."""
+
+import json
+import re
+import shlex
+from collections.abc import Callable
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from conftest import run
+from sklearn.datasets import make_circles
+
+from stages.evidence.claims import NO_PRACTICAL_DIFFERENCE, REFUTED, SUPPORTED
+from stages.evidence.report import COMMANDS
+from stages.params import load_params
+from studies import measures, report
+from studies.experiments import STUDIES, Study, Variant, load_studies
+from studies.green_line import worth_of_factors
+from studies.measures import Number, mean_of, ratio_of, ratio_slope_of, reaches, shapley, share_of, slopes
+from studies.other_data import HEADS
+from studies.sigmoid import MEASURES, stability
+
+ROOT = Path(__file__).parents[1]
+ALL = {study.name: study for study in load_studies()}
+VARIANTS = [variant for study in ALL.values() for variant in study.variants.values()]
+NUMBERS = report.read_numbers(ROOT / report.RESULTS)
+
+
+def test_every_study_has_a_file_and_a_module() -> None:
+    files = {path.stem for path in (ROOT / "studies").glob("*.yaml")}
+    assert files == set(STUDIES)
+    assert {f"{name}.py" for name in STUDIES} <= {path.name for path in (ROOT / "studies").glob("*.py")}
+
+
+def test_experiments_have_names_of_their_own() -> None:
+    assert len({variant.experiment for variant in VARIANTS}) == len(VARIANTS)
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.experiment)
+def test_overrides_are_valid_params(variant: Variant, tmp_path: Path) -> None:
+    default = yaml.safe_load((ROOT / "params.yaml").read_text())
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(variant.params(default)))
+    flat = load_params(path).flat()
+    assert {key: flat[key] for key in variant.overrides} == variant.overrides
+
+
+def test_overrides_are_passed_on_as_dvc_reads_them() -> None:
+    variant = Variant("name", {"model.hidden": [3, 2], "bn.momentum": None, "data.split": "tail", "lr": 0.01})
+    assert variant.arguments() == [
+        *("-S", "model.hidden=[3, 2]"),
+        *("-S", "bn.momentum=null"),
+        *("-S", "data.split=tail"),
+        *("-S", "lr=0.01"),
+    ]
+
+
+def test_a_key_that_is_not_there_is_an_error() -> None:
+    with pytest.raises(KeyError, match="hiden"):
+        Variant("name", {"model.hiden": [3, 2]}).params({"model": {"hidden": [2, 2]}})
+
+
+def test_shapley_values_by_hand() -> None:
+    worth = {
+        frozenset(): np.array([0.0, 10.0]),
+        frozenset("a"): np.array([1.0, 10.0]),
+        frozenset("b"): np.array([2.0, 10.0]),
+        frozenset("ab"): np.array([7.0, 16.0]),
+    }
+    parts = shapley("ab", worth)
+    assert parts["a"].tolist() == [(1 + 5) / 2, 3]
+    assert parts["b"].tolist() == [(2 + 6) / 2, 3]
+
+
+def test_shapley_values_add_up_and_are_fair() -> None:
+    random = np.random.default_rng(0)
+    worth = {frozenset(chosen): random.normal(size=5) for size in range(4) for chosen in combinations("abc", size)}
+    parts = shapley("abc", worth)
+    np.testing.assert_allclose(sum(parts.values()), worth[frozenset("abc")] - worth[frozenset()])
+    additive = {
+        chosen: np.array([{"a": 1, "b": 2, "c": 4}[factor] for factor in chosen]).sum(keepdims=True) for chosen in worth
+    }
+    assert {factor: part.item() for factor, part in shapley("abc", additive).items()} == pytest.approx(
+        {"a": 1, "b": 2, "c": 4}
+    )
+
+
+def test_the_gap_is_split_by_hand() -> None:
+    accuracies = {
+        (2, False, "tail"): 0.50,
+        (3, False, "tail"): 0.60,
+        (2, True, "tail"): 0.55,
+        (3, True, "tail"): 0.80,
+        (2, False, "shuffled"): 0.60,
+        (3, False, "shuffled"): 0.60,
+        (2, True, "shuffled"): 0.70,
+        (3, True, "shuffled"): 0.70,
+    }
+    parts = shapley(
+        ["neuron", "bn", "split"], worth_of_factors({cell: np.array([a]) for cell, a in accuracies.items()})
+    )
+    # Each line: what a factor adds in the six orders; the split alone adds nothing.
+    by_hand = {
+        "neuron": (0 + 0 + 0 + 0.25 + 0.10 + 0.25) / 6,
+        "bn": (0.1 + 0.1 + 0.1 + 0.20 + 0.05 + 0.20) / 6,
+        "split": (0 + 0 + 0.2 + 0.10 - 0.05 + 0.2) / 6,
+    }
+    assert sum(by_hand.values()) == pytest.approx(0.3)
+    assert {factor: part.item() for factor, part in parts.items()} == pytest.approx(by_hand)
+
+
+def test_slopes_are_those_of_a_least_squares_fit() -> None:
+    effects = np.random.default_rng(0).normal(size=(5, 7))
+    x = [3, 4, 5, 6, 7]
+    np.testing.assert_allclose(slopes(effects, x), np.polyfit(x, effects, 1)[0])
+
+
+def test_bayes_limit_of_circles_is_what_the_best_guess_gets() -> None:
+    x, y = make_circles(200_000, noise=0.1, random_state=0)
+    guess = measures.circle_densities(np.hypot(*x.T), 0.1).argmax(axis=0)
+    limit = measures.bayes_accuracy_of_circles(0.1)
+    assert limit == pytest.approx(0.841, abs=0.0005)
+    assert (guess == y).mean() == pytest.approx(limit, abs=4 * np.sqrt(0.25 / len(y)))
+    threshold = max(((np.hypot(*x.T) < radius) == y).mean() for radius in np.linspace(0.7, 1.1, 81))
+    assert threshold == pytest.approx(limit, abs=0.003)
+    densities = measures.circle_densities(np.linspace(0, 3, 10_001), 0.1)
+    np.testing.assert_allclose(np.trapezoid(densities, dx=3 / 10_000), 1, atol=1e-6)
+
+
+def test_stability_of_a_unit_by_hand() -> None:
+    unit = np.array([[[0.0], [0], [0], [0]], [[3], [0], [2], [1]], [[2], [1], [7], [6]]])  # 15, 50, 85 in 4 epochs
+    found = {name: value.item() for name, value in stability(unit).items()}  # the band is 4 wide on average
+    assert found == {
+        "median_range": 3 / 4,
+        "median_range_late": 1 / 4,
+        "width_range": 6 / 4,
+        "width_range_late": 1 / 4,
+    }
+    assert list(found) == list(MEASURES)[2:]
+
+
+def test_numbers_come_with_their_intervals() -> None:
+    values = np.array([1.0, 2, 3, 4])
+    mean = mean_of("mean", "", values, "experiment")
+    reach = 3.182446 * np.std(values, ddof=1) / 2
+    assert (mean.value, mean.n) == (2.5, 4)
+    assert (mean.ci_low, mean.ci_high) == pytest.approx((2.5 - reach, 2.5 + reach))
+    share = share_of("share", "", reaches(values / 10, 0.3), "experiment")
+    assert (share.value, share.n) == (0.5, 4)
+    assert share.ci_low == pytest.approx(0.150, abs=0.001)  # Wilson
+    ratio = ratio_of("ratio", "", values, 2 * values, "experiment")
+    assert (ratio.value, ratio.ci_low, ratio.ci_high) == (0.5, 0.5, 0.5)
+    noise = np.random.default_rng(0).normal(size=(2, 400))
+    ratio = ratio_of("ratio", "", 1 + noise[0], 2 + noise[1], "experiment")
+    slope = ratio_slope_of(
+        "slope", "", np.stack([values, 3 * values]), np.stack([values, values]), [2, 4], "experiment"
+    )
+    assert (slope.value, slope.ci_low, slope.ci_high) == (1, 1, 1)
+    delta = np.sqrt((1 / 4 + 1 / 16) / 400)  # the delta method: var(a / b) for means 1 and 2, variances 1 / 400
+    assert (ratio.ci_high - ratio.ci_low) / (2 * 1.96) == pytest.approx(delta, rel=0.15)
+
+
+def test_a_template_shows_a_number_with_its_interval_or_alone() -> None:
+    numbers = {"gap": Number("gap", "", 0.1234, 0.1, 0.15, 20), "limit": Number("limit", "", 0.841)}
+    assert report.fill("{gap:+.2f} of {gap.n},\n {gap.value:.0%}; {limit:.3f}", numbers) == (
+        "+0.12 [+0.10, +0.15] of 20, 12%; 0.841"
+    )
+
+
+def test_a_block_is_replaced_and_nothing_else() -> None:
+    text = "before\n<!-- `make studies` writes: block -->\nold\n<!-- block end -->\nafter"
+    written = report.insert(text, "block", "new\nlines")
+    assert written == text.replace("old", "new\nlines")
+    assert report.insert(written, "block", "old") == text
+
+
+@pytest.fixture(scope="module")
+def project(clone_project: Callable[[], Path]) -> Path:
+    """A clone with few seeds and epochs, committed."""
+    folder = clone_project()
+    params = yaml.safe_load((folder / "params.yaml").read_text())
+    (folder / "params.yaml").write_text(yaml.safe_dump(params | {"seeds": 4, "epochs": 3}))
+    run(["git", "config", "user.name", "Test"], folder)
+    run(["git", "config", "user.email", "test@example.org"], folder)
+    run(["git", "commit", "--all", "--quiet", "--message", "Small"], folder)
+    return folder
+
+
+RUN = """
+import json, sys
+from pathlib import Path
+from studies.experiments import Outputs, experiment_revisions, is_current, load_study, run_missing
+
+study = load_study(Path(sys.argv[1]))
+run_missing([study])
+variant = study.variants["only"]
+outputs = Outputs(variant.experiment, experiment_revisions()[variant.experiment])
+history, rows, claims = outputs.history("bn"), outputs.rows("val"), outputs.claims()
+with open("stages/evidence/figures.py", "a") as code:
+    code.write("# changed")
+outdated = not is_current(outputs.revision, outputs.params)
+print(json.dumps([outputs.params["lr"], len(history), len(rows), int(claims["n"].max()), outdated]))
+"""
+
+
+def run_study(project: Path, overrides: dict[str, object], *, fails: bool = False) -> list[str]:
+    """Run a study of one experiment; return the lines that are printed."""
+    path = project.parent / "tiny_study.yaml"
+    texts = dict.fromkeys(("heading", "title", "question", "source", "finding"), "")
+    path.write_text(yaml.safe_dump({**texts, "overrides": {"lr_sweep": []}, "variants": {"only": overrides}}))
+    lines = run(["python", "-c", RUN, str(path)], project, fails=fails).splitlines()
+    run(["git", "checkout", "--quiet", "stages"], project)
+    return lines
+
+
+def test_what_is_missing_or_outdated_is_run(project: Path) -> None:
+    said, read = run_study(project, {})
+    assert re.fullmatch(r"1/1 tiny-study-only: \d+ s", said)
+    assert json.loads(read) == [0.001, 4 * 4, 100, 4, True]
+    run(["git", "commit", "--allow-empty", "--quiet", "--message", "Another baseline"], project)
+    assert run_study(project, {}) == ["1/1 tiny-study-only: is there", read]
+    said, read = run_study(project, {"lr": 0.1})
+    assert re.fullmatch(r"1/1 tiny-study-only: \d+ s", said)
+    assert json.loads(read) == [0.1, 4 * 4, 100, 4, True]
+    assert run(["dvc", "exp", "list", "--all-commits", "--name-only"], project).split() == ["tiny-study-only"]
+    assert run(["git", "status", "--porcelain"], project) == ""  # the workspace is as it was
+
+
+def test_a_wrong_override_ends_the_run_with_what_dvc_says(project: Path) -> None:
+    printed = run_study(project, {"lr": "fast"}, fails=True)
+    assert "params.yaml: lr = 'fast': expected a number from 1e-10 to 1e10" in printed
+    assert "Traceback" not in "".join(printed)
+
+
+def test_page_and_readme_hold_the_committed_numbers() -> None:
+    studies = list(ALL.values())
+    assert (ROOT / report.PAGE).read_text() == report.write_page(studies, NUMBERS)
+    readme = (ROOT / report.README).read_text()
+    assert readme == report.write_readme(readme, studies, NUMBERS)
+
+
+def test_every_number_names_experiments_of_its_study() -> None:
+    for name, study in ALL.items():
+        known = {variant.experiment for variant in study.variants.values()}
+        for number in NUMBERS[name].values():
+            assert set(number.experiments.split()) <= known, number
+            assert number.experiments or number.name in ("limit", "limit_here"), number
+
+
+def below(number: Number, mark: float = 0.0) -> bool:
+    return number.ci_high < mark
+
+
+def above(number: Number, mark: float = 0.0) -> bool:
+    return number.ci_low > mark
+
+
+def test_what_the_text_on_the_tutorial_says_without_numbers() -> None:
+    found = NUMBERS["tutorial"]
+    reached = ["plain_reached", "bn_reached", "reader_plain_reached", "reader_bn_reached"]
+    assert all(above(found[name], 0.1) for name in reached)  # "ordinary outcomes"
+    assert above(found["no_better"], 0.1)  # "so is no gain"
+    assert found["gap"].value == pytest.approx(NUMBERS["green_line"]["gap_tail"].value)  # the same networks
+
+
+def test_what_the_text_on_the_green_line_says_without_numbers() -> None:
+    found = NUMBERS["green_line"]
+    parts = [found[name] for name in ("neuron", "bn", "split")]
+    assert sum(part.value for part in parts) == pytest.approx(found["gap_tail"].value, abs=1e-6)
+    assert [above(part) for part in parts] == [True, True, False]
+    assert found["gap_shuffled"].value > found["gap_tail"].value  # "the gap is no artefact of the split"
+
+
+def test_what_the_text_on_the_second_tutorial_says_without_numbers() -> None:
+    found = NUMBERS["circles"]
+    for name in ("none", "after", "before"):
+        assert 0.05 < found[f"{name}_test_reached"].value < 0.95  # "typical"
+    assert not above(found["after_gain"])
+    assert not below(found["after_gain"], -0.002)  # "changes no accuracy"
+    assert below(found["before_gain"])
+    assert above(found["after_sooner"])
+    assert above(found["before_later"])
+    assert found["after_epochs"].value < 20 < found["before_epochs"].value  # "for one of the two"
+
+
+def test_what_the_text_on_the_sigmoids_says_without_numbers() -> None:
+    found = NUMBERS["sigmoid"]
+    rates = {number.name: number.value for number in found.values() if number.name.startswith("baseline_at_")}
+    assert len(rates) == 6
+    lr = ALL["sigmoid"].variants["training"].overrides["lr"]
+    assert max(rates, key=rates.get) == f"baseline_at_{lr:g}"  # "ends best"
+    assert below(found["steps_difference"])
+    assert above(found["accuracy_difference"])
+    assert below(found["median_range_difference"])
+    assert above(found["median_range_late_difference"])  # "holds for its start alone"
+
+
+def test_what_the_text_on_overfitting_says_without_numbers() -> None:
+    found = NUMBERS["overfit"]
+    sizes = [8, 16, 32, 64, 128]
+    assert found["rows"].value == sizes[-1]  # "all rows"
+    assert all(
+        above(found[f"{arm}_train_{size}"], 0.9) for arm in ("baseline", "bn") for size in sizes
+    )  # "come to fit"
+    assert all(below(found[f"gap_{size}"]) and below(found[f"accuracy_{size}"]) for size in sizes)
+    assert above(found["share_128"])
+    assert below(found["share_trend"])
+    assert below(found["gap_trend"])
+    runs = [variant.overrides for variant in ALL["overfit"].variants.values()]
+    assert {run["epochs"] * sizes[-1] // run["batch_size"] for run in runs} == {400}  # "400 steps each"
+
+
+def test_what_the_text_on_other_data_says_without_numbers() -> None:
+    found = NUMBERS["other_data"]
+    verdicts = {
+        claim: {name: found[f"{name.replace('-', '_')}_{claim}"].verdict for name in ALL["other_data"].variants}
+        for claim in HEADS
+    }
+    batch_norm = [name for name in ALL["other_data"].variants if name != "cancer-layer"]
+    same = [claim for claim, by_name in verdicts.items() if len({by_name[name] for name in batch_norm}) == 1]
+    assert same == ["steadier", "less_covariate_shift"]
+    assert {verdicts[claim]["default"] for claim in same} == {"refuted"}
+    for name, verdict in {"default": SUPPORTED, "circles": SUPPORTED, "cancer": REFUTED, "moons": REFUTED}.items():
+        assert verdicts["higher_accuracy"][name] == verdict
+    assert verdicts["faster_training"]["default"] == verdicts["faster_training"]["circles"] == SUPPORTED
+    assert verdicts["regularizes"]["moons"] == REFUTED
+    assert (
+        verdicts["higher_accuracy"]["cancer-layer"] == verdicts["steadier"]["cancer-layer"] == NO_PRACTICAL_DIFFERENCE
+    )
+
+
+@pytest.mark.parametrize("text", COMMANDS)
+def test_the_report_names_verdicts_that_were_found(text: str) -> None:
+    arguments = [part.replace(" ", "") for part in shlex.split(COMMANDS[text])[3:]]
+    variants = ALL["other_data"].variants
+    (name,) = (
+        name
+        for name, variant in variants.items()
+        if [argument.replace(" ", "") for argument in variant.arguments()] == arguments
+    )
+    claim, verdict = re.search(r"([a-z ]+) (?:is|are) (?:measured, and )?(\w+)\.$", text).groups()
+    assert NUMBERS["other_data"][f"{name}_{claim.strip().replace(' ', '_')}"].verdict == verdict
+
+
+@pytest.mark.parametrize("study", ALL.values(), ids=ALL)
+def test_a_finding_is_three_sentences_under_a_figure(study: Study) -> None:
+    text = report.fill(study.finding, NUMBERS[study.name])
+    assert len(re.findall(r"\.(?= [A-Z]|$)", text)) == 3, text
+    assert "nan" not in text
+    assert (ROOT / report.FIGURES / f"{study.name}.png").exists()
