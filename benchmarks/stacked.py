@@ -2,7 +2,7 @@
 
 Both take the same data (data/train.csv, data/val.csv), architecture, batch size, optimizer and epochs, and measure the
 same four numbers after every epoch. The stacked training runs a second time with its diagnostics, which gives the share
-of time that these add. Absolute times vary from machine to machine: read the ratios.
+of time that these add. Seconds are of processor time, on one core. They vary from machine to machine: read the ratios.
 """
 
 import statistics
@@ -55,9 +55,9 @@ def _time_in_turn(*functions: Callable[[], object]) -> list[list[float]]:
     seconds: list[list[float]] = [[] for _ in functions]
     for _ in range(REPEATS):
         for taken, function in zip(seconds, functions, strict=True):
-            start = time.perf_counter()
+            start = time.process_time()  # others on the machine disturb it little
             function()
-            taken.append(time.perf_counter() - start)
+            taken.append(time.process_time() - start)
     return seconds
 
 
