@@ -209,9 +209,10 @@ class _MlflowRun:
 
     def __init__(self, stage: str, params: dict[str, Any], tags: dict[str, str], rates: Sequence[float]) -> None:
         client = _open_store()
-        experiment_id = _open_experiment(client, str(params["tracking.experiment"]))
-        _close_runs_of_dead_processes(client)
-        self.store = _Store.start(client, experiment_id, stage, params, tags, rates)
+        with _errors_named():
+            experiment_id = _open_experiment(client, str(params["tracking.experiment"]))
+            _close_runs_of_dead_processes(client)
+            self.store = _Store.start(client, experiment_id, stage, params, tags, rates)
         self.run = self.store.run
         self.metrics: dict[str, list[_Point]] = {run_id: [] for run_id in self.run.ids}
         self.calls: deque[tuple[str, tuple[Any, ...]]] = deque()
@@ -417,15 +418,18 @@ class _Store:
             "input_example": example,
             "pip_requirements": [f"torch=={torch.__version__.split('+')[0]}", f"mlflow=={mlflow.__version__}"],
         }
+        linked = {output.model_id for output in self.client.get_run(self.run.id).outputs.model_outputs}
         begun = f"source_run_id = '{self.run.id}' and name = '{name}'"
         for model in self.client.search_logged_models([self.run.experiment_id], begun):
-            if model.status != "READY":
-                self._finish_model(model, network, options)
-            return
+            if model.model_id in linked and model.metrics:
+                if model.status != "READY":
+                    self._upload_model(model, network, options)
+                return
+            self.client.delete_logged_model(model.model_id)  # cut off before all was linked
         mlflow.pytorch.log_model(network, name=name, step=self.run.epochs, **options)
 
-    def _finish_model(self, model: Any, network: "nn.Module", options: Mapping[str, Any]) -> None:
-        """Do the rest of `log_model`, which links the model to the run before it uploads it."""
+    def _upload_model(self, model: Any, network: "nn.Module", options: Mapping[str, Any]) -> None:
+        """Do the last part of `log_model`, which by then has linked the model to the run and its metrics."""
         import mlflow
 
         ids = {"run_id": self.run.id, "model_id": model.model_id, "model_uuid": model.model_id}
@@ -498,9 +502,12 @@ def _open_experiment(client: Any, name: str) -> str:
     found = client.get_experiment_by_name(name)
     if found is None:
         location = None if tracking_uri().startswith("http") else (ROOT / "mlartifacts").as_uri()
-        with contextlib.suppress(MlflowException):  # another process has just made it
-            client.create_experiment(name, artifact_location=location, tags=view_tags())
-        found = client.get_experiment_by_name(name)
+        try:
+            return client.create_experiment(name, artifact_location=location, tags=view_tags())
+        except MlflowException:
+            found = client.get_experiment_by_name(name)
+            if found is None:  # it is not that another process has just made it
+                raise
     if found.lifecycle_stage == "deleted":
         raise InputError(f"tracking.experiment = {name!r}: deleted in MLflow; restore it or choose another name")
     return found.experiment_id
@@ -548,7 +555,7 @@ def _errors_named() -> Iterator[None]:
             raise
         raise InputError(
             f"MLFLOW_TRACKING_URI = {without_credentials(tracking_uri())!r}: {_reason(error)}:"
-            " expected an MLflow server or database that answers"
+            " expected an MLflow server or database that answers and lets us log"
         ) from None
 
 
@@ -598,8 +605,8 @@ def _link_comparisons(client: Any, run: _Run) -> None:
         return
     same = f"tags.`{arm}.history.md5` = '{md5}' and params.lr = '{run.lr}'"
     for comparison in client.search_runs([run.experiment_id], same):
-        linked = comparison.data.tags[f"{arm}.run_id"]
-        if linked == NOT_HERE or client.get_run(linked).data.params["lr"] != run.lr:
+        linked = comparison.data.tags.get(f"{arm}.run_id", NOT_HERE)
+        if linked == NOT_HERE or client.get_run(linked).data.params.get("lr") != run.lr:
             client.set_tag(comparison.info.run_id, f"{arm}.run_id", run.id)
 
 

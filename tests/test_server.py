@@ -86,7 +86,7 @@ def test_a_server_that_does_not_answer_stops_the_stage_at_once(project: Path, po
     (line,) = printed.splitlines()
     assert line.startswith(f"MLFLOW_TRACKING_URI = 'http://127.0.0.1:{port}': ")
     assert reason in line
-    assert line.endswith(": expected an MLflow server or database that answers")
+    assert line.endswith(": expected an MLflow server or database that answers and lets us log")
     assert not (project / "results/baseline/history.parquet").exists()
 
 

@@ -130,7 +130,7 @@ def test_a_stage_that_raises_says_what_went_wrong_in_mlflow_too(
 def test_a_run_that_cannot_be_opened_fails(store: MlflowClient) -> None:
     bad = PARAMS | {"a$b": 1}
     with (
-        pytest.raises(RuntimeError, match=r"a\$b"),
+        pytest.raises(InputError, match=r"a\$b"),
         track_stage("train_bn", bad, tags={"arm": "bn"}, rates=[0.1]) as run,
     ):
         run.wait_until_open()
@@ -262,21 +262,25 @@ def test_a_stage_that_is_killed_while_it_logs_has_not_finished(store: MlflowClie
     assert {run.info.status for run in runs(store).values()} == {"KILLED"}
 
 
-def test_a_model_that_was_cut_off_is_finished(store: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("step", ["log_outputs", "log_model_artifacts"])
+def test_a_model_that_was_cut_off_is_finished(store: MlflowClient, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     monkeypatch.setattr(tracking, "ROOT", Path(os.environ["DVC_ROOT"]))
     client = tracking._open_store()
     experiment = tracking._open_experiment(client, "batch-normalization")
     logged = tracking._Store.start(client, experiment, "train_bn", PARAMS, {"arm": "bn"}, [])
+    logged._log_points(logged.run.id, [("val_loss", 0.5, 1, PARAMS["epochs"])])
     network, example = torch.nn.Linear(2, 1).eval(), np.zeros((2, 2), np.float32)
     with monkeypatch.context() as cut:
-        cut.setattr(MlflowClient, "log_model_artifacts", lambda *_, **__: fail(MlflowException("cut off")))
+        cut.setattr(MlflowClient, step, lambda *_, **__: fail(MlflowException("cut off")))
         with pytest.raises(MlflowException, match="cut off"):
             logged.log_network("bn", pickle.dumps(network), example)
     for _ in range(2):  # the second time there is nothing left to do
         logged.log_network("bn", pickle.dumps(network), example)
     logged.end("FINISHED", 1)
     (output,) = store.get_run(logged.run.id).outputs.model_outputs
-    assert store.get_logged_model(output.model_id).status == "READY"
+    model = store.get_logged_model(output.model_id)
+    assert model.status == "READY"
+    assert {metric.key: metric.value for metric in model.metrics} == {"val_loss": 0.5}
     predicted = mlflow.pyfunc.load_model(f"models:/{output.model_id}").predict(example)
     np.testing.assert_allclose(predicted, network(torch.zeros(2, 2)).detach().numpy())
 
@@ -297,12 +301,17 @@ def test_what_the_store_refuses_does_not_hold_up_the_outbox(
         letter = {"address": tracking.tracking_uri(), "run": run, "metrics": {run_id: [("val_loss", 0.5, 1, 0)]}}
         outbox.put(tracking.OUTBOX / run_id, letter, deque([("end", ("FINISHED", 1))]))
     store.delete_run(ids[0])
+    for name, value in {"arm": "bn", "history.md5": "abc"}.items():
+        store.set_tag(ids[1], name, value)
+    comparison = store.create_run(experiment, tags={"bn.history.md5": "abc"}).info.run_id  # cut off before its link
+    store.log_param(comparison, "lr", "0.001")
     lines = []
     with pytest.raises(InputError, match=r"run 'deleted' in .*deleted"):
         lines += tracking.resync()
     found = store.get_run(ids[1])
     assert (found.info.status, found.data.metrics) == ("FINISHED", {"val_loss": 0.5})
     assert [folder.name for folder in outbox.waiting(tracking.OUTBOX)] == ids[:1]
+    assert store.get_run(comparison).data.tags["bn.run_id"] == ids[1]
 
 
 @pytest.mark.parametrize(
