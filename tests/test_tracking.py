@@ -264,8 +264,9 @@ def test_a_stage_that_is_killed_while_it_logs_has_not_finished(store: MlflowClie
 
 def test_a_model_that_was_cut_off_is_finished(store: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tracking, "ROOT", Path(os.environ["DVC_ROOT"]))
-    experiment = store.create_experiment("batch-normalization")
-    logged = tracking._Store.start(tracking._open_store(), experiment, "train_bn", PARAMS, {"arm": "bn"}, [])
+    client = tracking._open_store()
+    experiment = tracking._open_experiment(client, "batch-normalization")
+    logged = tracking._Store.start(client, experiment, "train_bn", PARAMS, {"arm": "bn"}, [])
     network, example = torch.nn.Linear(2, 1).eval(), np.zeros((2, 2), np.float32)
     with monkeypatch.context() as cut:
         cut.setattr(MlflowClient, "log_model_artifacts", lambda *_, **__: fail(MlflowException("cut off")))
