@@ -149,7 +149,7 @@ def test_what_a_server_misses_is_logged_later_and_once(project: Path, port: int,
         assert_complete(tmp_path, "bn")
         assert runs(tmp_path)["compare"].data.tags["bn.run_id"] == runs(tmp_path)["bn bn"].info.run_id
         assert stage(project, "resync", uri) == "nothing to log: every run has all of its data\n"
-        shutil.copytree(tmp_path / "again", project / "mlflow-outbox")  # as if it had been cut off at its very end
+        shutil.copytree(tmp_path / "again", project / "mlflow-outbox", dirs_exist_ok=True)  # cut off at its end
         printed += stage(project, "resync", uri)
         assert_complete(tmp_path, "bn")
     assert PASSWORD not in printed
