@@ -52,13 +52,12 @@ class Optimizer:
 def _adam(
     optimizer: Optimizer, part: Part, grad: Tensor, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8
 ) -> Tensor:
-    """Kingma & Ba (2015), algorithm 1 in the order that the end of their section 2 proposes."""
+    """Kingma & Ba (2015), algorithm 1."""
     first, second = betas
     part.first.lerp_(grad, 1 - first)
     part.second.mul_(second).addcmul_(grad, grad, value=1 - second)
-    unbias = (1 - second**optimizer.steps) ** 0.5
-    root = part.second.sqrt().add_(eps * unbias)
-    return (part.first / root).mul_(unbias / (1 - first**optimizer.steps))
+    root = part.second.sqrt().div_((1 - second**optimizer.steps) ** 0.5).add_(eps)
+    return (part.first / root).div_(1 - first**optimizer.steps)
 
 
 def _sgd(optimizer: Optimizer, part: Part, grad: Tensor) -> Tensor:
