@@ -40,6 +40,7 @@ def analyse(study: Study, outputs: Mapping[str, Outputs]) -> Analysis:
         what = f"{words}, with less without: change per doubling of the batch"
         numbers.append(mean_of(f"{name}_trend", what, slopes(effects, doublings), experiments))
     numbers += _shares(values["gap"], doublings, runs)
+    numbers.append(_early_gap(runs[-1]))
     labels = {name: words for name, (_, words) in ENDPOINTS.items()}
     return Analysis(
         numbers,
@@ -57,6 +58,16 @@ def _measure(run: Outputs) -> dict[str, np.ndarray]:
     measured = {name: np.stack([of(history, lr) for history in histories]) for name, (of, _) in ENDPOINTS.items()}
     train = [final_values(history, lr)["train_accuracy"].to_numpy() for history in histories]
     return measured | {"train": np.stack(train)}
+
+
+def _early_gap(run: Outputs) -> Number:
+    """Return the difference in the gap after a quarter of the training."""
+    lr, epoch = run.params["lr"], run.params["epochs"] // 4
+    histories = [run.history(arm) for arm in ARMS]
+    without, with_bn = (generalization_gap(history[history["epoch"] <= epoch], lr) for history in histories)
+    size = run.params["batch_size"]
+    what = f"{ENDPOINTS['gap'][1]}, batches of {size}, after {epoch} epochs, with less without"
+    return mean_of(f"early_{size}", what, with_bn - without, run.experiment)
 
 
 def _of_size(measured: Mapping[str, np.ndarray], run: Outputs) -> list[Number]:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from stages import ARMS, COLORS
-from stages.evidence.curves import by_epoch_and_seed
+from stages.evidence.curves import by_epoch_and_seed, final_values
 from stages.evidence.endpoints import accuracy_by_rate, epochs_to_target, final_accuracy
 from stages.evidence.paired import mean_interval
 from studies.experiments import Outputs, Study
@@ -25,6 +25,7 @@ PERCENTILES = ("input_p15", "input_p50", "input_p85")
 TARGET = 0.9
 MEASURES = {
     "accuracy": "validation accuracy, last 10 epochs",
+    "train": "final training accuracy",
     "steps": f"steps to {TARGET:.0%} validation accuracy",
     "median_range": "range of a sigmoid's median input in all epochs, in mean widths of its band",
     "median_range_late": "range of a sigmoid's median input in the last half of them, in mean widths of its band",
@@ -43,6 +44,7 @@ def analyse(study: Study, outputs: Mapping[str, Outputs]) -> Analysis:
     measured = {
         arm: {
             "accuracy": final_accuracy(histories[arm], lr),
+            "train": final_values(histories[arm], lr)["train_accuracy"].to_numpy(),
             "steps": epochs_to_target(histories[arm], lr, TARGET) * steps_per_epoch,
             **stability(units[arm]),
         }

@@ -49,7 +49,8 @@ def summarize_quartiles(diagnostics: pd.DataFrame, names: Sequence[str]) -> pd.D
 
 def by_epoch_and_seed(history: pd.DataFrame, lr: float, measure: str) -> np.ndarray:
     """Return one measure at `lr` as (E, S), epochs and seeds ascending."""
-    return history[history["lr"] == lr].pivot(index="epoch", columns="seed", values=measure).to_numpy()
+    rows = history.loc[history["lr"] == lr, ["epoch", "seed", measure]]
+    return rows.pivot(index="epoch", columns="seed", values=measure).to_numpy()
 
 
 def final_values(history: pd.DataFrame, lr: float) -> pd.DataFrame:

@@ -19,7 +19,8 @@ FINAL_EPOCHS = 10
 
 def load_history(path: str | Path, lr: float, epochs: int) -> pd.DataFrame:
     """Read of a history what is looked at: all epochs at `lr`, and at the other rates those of `final_accuracy`."""
-    return pd.read_parquet(path, filters=[[("lr", "==", lr)], [("epoch", ">=", epochs - FINAL_EPOCHS)]])
+    history = pd.read_parquet(path, filters=[[("lr", "==", lr)], [("epoch", ">=", epochs - FINAL_EPOCHS)]])
+    return history.astype({"seed": np.int32, "epoch": np.int32})  # there may be millions of rows
 
 
 def shared_target(baseline: pd.DataFrame, bn: pd.DataFrame, lr: float, majority: float) -> float:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-NUMBERS_AT_ONCE = 10_000_000  # of resamples: 80 MB, and a few times that while they are worked on
+NUMBERS_AT_ONCE = 3_000_000  # of resamples: 24 MB, and a few times that while they are worked on
 ROUNDING = 1e-12  # differences of shares and losses that differ by less are equal
 
 
