@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 
 import mlflow
@@ -39,13 +40,15 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: Path) -> MlflowClient:
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: Path) -> Iterator[MlflowClient]:
     shutil.copy(empty_database, tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.setenv("DVC_STAGE", "train_bn")
     monkeypatch.setenv("DVC_EXP_NAME", "sunny-day")
-    return MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    yield MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    mlflow.set_tracking_uri(None)  # tests that open the store in this process set it for all that come after them
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
 
 
 def runs(store: MlflowClient, experiment: str = "batch-normalization") -> dict[str, Run]:
