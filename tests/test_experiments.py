@@ -1,17 +1,15 @@
 """Every way to run an experiment logs into the one store: the workspace, `--temp`, and the queue."""
 
 import json
-import os
 import shutil
 import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ARM_FILES, EPOCHS, RATES, run, set_params
+from conftest import ARM_FILES, EPOCHS, RATES, environment, run, set_params
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
@@ -37,9 +35,7 @@ def project(small_project: Path, tmp_path: Path) -> Path:
 
 
 def start(command: list[str], project: Path) -> subprocess.Popen[str]:
-    environment = os.environ | {"HOME": str(project.parent / "home")}
-    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
-    return subprocess.Popen(command, cwd=project, env=environment, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, cwd=project, env=environment(project), stdout=subprocess.PIPE, text=True)
 
 
 def runs_by_experiment(project: Path) -> dict[str, list[Run]]:

@@ -6,14 +6,13 @@ import os
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
-from conftest import run, set_params
+from conftest import environment, run, set_params
 
 PARAMS = {"lr": 0.001, "lr_sweep": [], "seeds": 4, "epochs": 120}
 REPRO = ["dvc", "repro"]
@@ -53,10 +52,8 @@ def is_comparing(project: Path) -> bool:
 
 def kill_repro(project: Path, when: Callable[[Path], bool], how: signal.Signals) -> None:
     """Start `dvc repro`, and send the signal to its process group, as Ctrl-C and a power cut do."""
-    environment = os.environ | {"HOME": str(project.parent / "home")}
-    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    repro = subprocess.Popen(REPRO, cwd=project, env=environment, start_new_session=True, **quiet)
+    repro = subprocess.Popen(REPRO, cwd=project, env=environment(project), start_new_session=True, **quiet)
     while not when(project):
         assert repro.poll() is None, "it ended before it could be killed"
         time.sleep(0.02)
