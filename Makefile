@@ -19,8 +19,8 @@ studies: setup  ## run the studies that are missing; writes docs/studies.md and 
 	python -m studies.run
 	python -m studies.report
 
-test: setup  ## run the tests
-	pytest
+test: setup  ## run the tests, one process per core
+	pytest --numprocesses logical --dist loadfile
 
 check: lint test  ## run the lint and the tests
 
