@@ -2,7 +2,6 @@
 
 import base64
 import contextlib
-import os
 import shutil
 import socket
 import subprocess
@@ -14,9 +13,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from conftest import ARM_FILES, free_port, run, serving, set_params
+from conftest import ARM_FILES, environment, free_port, run, serving, set_params
 from mlflow import MlflowClient
 from mlflow.entities import Run
+
+from stages import ARMS
 
 EPOCHS, RATES = 200, [0.001, 0.1]
 PARAMS = {"lr": 0.001, "lr_sweep": RATES, "seeds": 4, "epochs": EPOCHS}
@@ -121,8 +122,8 @@ def test_what_a_server_misses_is_logged_later_and_once(project: Path, port: int,
     with server(tmp_path, port):
         printed += stage(project, "train_baseline", uri)
         command = [sys.executable, "-m", "stages.train_bn"]
-        environment = os.environ | {"MLFLOW_TRACKING_URI": uri}
-        training = subprocess.Popen(command, cwd=project, env=environment, stderr=subprocess.PIPE, text=True)
+        variables = environment(project) | {"MLFLOW_TRACKING_URI": uri}
+        training = subprocess.Popen(command, cwd=project, env=variables, stderr=subprocess.PIPE, text=True)
         while "val_accuracy" not in (found.data.metrics if (found := runs(tmp_path).get("bn bn")) else {}):
             assert training.poll() is None
             time.sleep(0.1)
@@ -152,6 +153,11 @@ def test_what_a_server_misses_is_logged_later_and_once(project: Path, port: int,
         shutil.copytree(tmp_path / "again", project / "mlflow-outbox", dirs_exist_ok=True)  # cut off at its end
         printed += stage(project, "resync", uri)
         assert_complete(tmp_path, "bn")
+        registered = stage(project, "register", uri)
+        for version, arm in enumerate(ARMS, start=1):
+            made = runs(tmp_path)[f"{arm} {arm}"].info.run_id
+            assert f"@{arm} is version {version}: the network of run '{arm}', {made}\n" in registered
+    printed += registered
     assert PASSWORD not in printed
     for path in (*(project / "results").rglob("*"), *tmp_path.rglob("*")):
         if path.is_file():

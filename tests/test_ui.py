@@ -2,13 +2,14 @@
 
 import math
 import re
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import CHROMIUM, browse, free_port, serving
+from conftest import CHROMIUM, browse, free_port, run, serving
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
@@ -21,18 +22,27 @@ Page = Callable[[str], str]
 
 
 @pytest.fixture(scope="module")
-def open_page(small_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+def project(small_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the small project with an experiment at another learning rate."""
+    folder = tmp_path_factory.mktemp("ui") / "project"
+    shutil.copytree(small_project, folder, symlinks=True)
+    run(["dvc", "exp", "run", "--name", "fast", "-S", "lr=0.1", "-S", "lr_sweep=[]"], folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def open_page(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     """Return what opens the experiment's charts in the browser, in one of its saved views."""
-    folder, port = tmp_path_factory.mktemp("ui"), free_port()
+    folder, port = tmp_path_factory.mktemp("browser"), free_port()
     command = [sys.executable, "-m", "mlflow", "ui", "--port", str(port), "--workers", "1"]
-    with serving(command, small_project, port, folder / "ui.log") as address:
+    with serving(command, project, port, folder / "ui.log") as address:
         charts = f"{address}/#/experiments/1/runs?workflowType=machine_learning&compareRunsMode=CHART"
         yield lambda view: browse(f"{charts}&viewStateShareKey={view}", folder, size="1400,1800", wait_ms=100_000)
 
 
 @pytest.fixture(scope="module")
-def store(small_project: Path) -> MlflowClient:
-    return MlflowClient(f"sqlite:///{small_project / 'mlflow.db'}")
+def store(project: Path) -> MlflowClient:
+    return MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
 
 
 def arm_runs(store: MlflowClient, children: bool) -> list[Run]:
@@ -65,17 +75,17 @@ def test_view_of_the_arms_draws_their_curves(open_page: Page, store: MlflowClien
     assert list(charts) == ["val_accuracy", "val_loss", "train_accuracy", "train_loss"]
     drawn = curves(charts["val_accuracy"])
     runs = arm_runs(store, children=False)
-    assert len(drawn) == len(runs) >= 2
+    assert len(drawn) == len(runs) >= 4
     assert {BLACK, GREEN} <= {color for color, _ in drawn}
-    for run in runs:
-        logged = [point.value for point in store.get_metric_history(run.info.run_id, "val_accuracy")]
-        assert any(drawn_as(logged, curve) for _, curve in drawn), run.info.run_name
+    for arm_run in runs:
+        logged = [point.value for point in store.get_metric_history(arm_run.info.run_id, "val_accuracy")]
+        assert any(drawn_as(logged, curve) for _, curve in drawn), arm_run.info.run_name
 
 
 def test_view_by_learning_rate_groups_the_arms(open_page: Page, store: MlflowClient) -> None:
     page = open_page("arms-by-rate")
     groups = {(run.data.params["lr"], run.data.tags["arm"]) for run in arm_runs(store, children=False)}
-    assert len(groups) >= 2
+    assert len(groups) >= 4
     for lr, arm in groups:
         assert f"lr: {lr}, arm: {arm} (val_accuracy)" in page
     assert len(curves(cards(page)["val_accuracy"])) == len(groups)
