@@ -30,16 +30,9 @@ def test_the_arms_differ_in_batch_norm_alone() -> None:
     assert _schedule("baseline", COMMITTED, [0.1]) == _schedule("bn", COMMITTED, [0.1])
 
 
-def test_every_setting_arrives() -> None:
-    settings = {
-        "kind": "group",
-        "placement": "before_activation",
-        "momentum": None,
-        "eps": 0.01,
-        "affine": False,
-        "inputs": True,
-        "groups": 2,
-    }
+@pytest.mark.parametrize("particular", [{"kind": "group", "groups": 2}, {"kind": "batch", "momentum": None}])
+def test_every_setting_arrives(particular: dict[str, Any]) -> None:
+    settings = {"placement": "before_activation", "eps": 0.01, "affine": False, "inputs": True, **particular}
     params = change(hidden=[4, 6], **settings)
     assert architecture("baseline", params) == Architecture(2, [2, 2], classes=3)
     normalized = architecture("bn", params, features=8)
