@@ -56,7 +56,7 @@ def _train(arm: str, params: Params, rates: Sequence[float], engine: Engine, run
     train, val = Table.read(TRAIN), Table.read(VAL)
     architecture = _architecture(arm, params, features=train.x.shape[1], classes=train.classes)
     schedule = _schedule(arm, params, rates)
-    for note in _notes(arm, params, len(train.y)):
+    for note in _notes(arm, params, architecture, len(train.y)):
         print(f"note: {note}", file=sys.stderr)
     blocks = cut_blocks(schedule, architecture)
     tasks = [(train, val, architecture, block, params.lr, engine.device) for block in blocks]
@@ -76,7 +76,7 @@ def _title(arm: str, params: Params) -> str:
     return f"{arm}, {_contrast(params).labels[arm]}" if arm == "bn" else arm
 
 
-def _notes(arm: str, params: Params, rows: int) -> Iterator[str]:
+def _notes(arm: str, params: Params, architecture: "Architecture", rows: int) -> Iterator[str]:
     """Yield what one should know before the training of `arm` on so many rows."""
     from stages.training.arm import dropped_examples
 
@@ -84,6 +84,8 @@ def _notes(arm: str, params: Params, rows: int) -> Iterator[str]:
         yield "1 example is left out of each epoch: a batch of one cannot be normalized"
     if arm == "bn" and not _contrast(params).alike:
         yield f"a pair {_contrast(params).pair}"
+    if architecture.normalizes_pairs:
+        yield "features normalized two by two come out as -1 and 1: all they keep is which of the two is larger"
 
 
 def _contrast(params: Params) -> "Contrast":

@@ -7,7 +7,7 @@ import pytest
 
 from stages import InputError
 from stages.params import Params, load_params
-from stages.train_arm import _architecture, _schedule
+from stages.train_arm import _architecture, _notes, _schedule
 from stages.training.arm import ORDER, OTHER_ORDER
 from stages.training.network import Architecture, Normalization
 
@@ -67,3 +67,23 @@ def test_inputs_too_must_make_groups(features: int, allowed: bool) -> None:
     message = rf"bn.inputs = True on data of {features} features contradicts bn.kind = 'group' with bn.groups = 2: exp"
     with pytest.raises(InputError, match=message):
         architecture("bn", params, features)
+
+
+@pytest.mark.parametrize(
+    ("changes", "noted"),
+    [
+        ({"kind": "layer"}, True),  # two units in each layer
+        ({"kind": "layer", "hidden": [3, 2]}, True),
+        ({"kind": "layer", "hidden": [3, 4]}, False),
+        ({"kind": "layer", "hidden": [3, 4], "inputs": True}, True),  # two features
+        ({"kind": "group", "groups": 2, "hidden": [4, 8]}, True),
+        ({"kind": "group", "groups": 2, "hidden": [6, 8]}, False),
+        ({"kind": "batch", "inputs": True}, False),
+        ({"kind": "none", "hidden": [2, 2]}, False),
+    ],
+)
+def test_features_that_are_normalized_two_by_two_are_noted(changes: dict[str, Any], noted: bool) -> None:
+    params = change(**changes)
+    notes = {arm: list(_notes(arm, params, architecture(arm, params), rows=32)) for arm in ("baseline", "bn")}
+    assert notes["baseline"] == []
+    assert any("two by two come out as -1 and 1" in note for note in notes["bn"]) == noted
