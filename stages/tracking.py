@@ -197,7 +197,8 @@ def register_networks(experiment: str, folders: Mapping[str, Path]) -> Iterator[
             text = "The median network without (alias `baseline`) and with batch normalization (alias `bn`)"
             client.create_registered_model(REGISTERED_MODEL, description=text)
         for arm, (run, model) in logged.items():
-            version, where = _register(client, arm, run, model), f"run {run.info.run_name!r}, {run.info.run_id}"
+            version = _register(client, arm, run, model)
+            where = f"run {run.info.run_name!r}, {run.info.run_id}"
             yield f"{REGISTERED_MODEL}@{arm} is version {version}: the network of {where}"
 
 
@@ -449,8 +450,7 @@ class _Store:
         self.client.set_tag(self.run.id, name, value)
 
     def link_arm_run(self, arm: str, history_md5: str) -> None:
-        finished = f"tags.arm = '{arm}' and tags.`history.md5` = '{history_md5}' and attributes.status = 'FINISHED'"
-        found = self.client.search_runs([self.run.experiment_id], finished, order_by=["attributes.start_time DESC"])
+        found = _finished_runs(self.client, self.run.experiment_id, {"arm": arm, "history.md5": history_md5})
         same_lr = [run for run in found if run.data.params.get("lr") == self.run.lr]  # a history holds other rates too
         newest = next(iter(same_lr or found), None)
         self.set_tag(f"{arm}.run_id", newest.info.run_id if newest else NOT_HERE)
@@ -597,6 +597,13 @@ def _is_alive(process: int, start: float) -> bool:
         return False
 
 
+def _finished_runs(client: Any, experiment_id: str, tags: Mapping[str, str]) -> list[Any]:
+    """Return the finished runs with these tags, newest first."""
+    conditions = [f"tags.`{name}` = '{value}'" for name, value in tags.items()]
+    finished = " and ".join([*conditions, "attributes.status = 'FINISHED'"])
+    return client.search_runs([experiment_id], finished, order_by=["attributes.start_time DESC"])
+
+
 def _link_comparisons(client: Any, run: _Run) -> None:
     """Link an arm's run to the comparisons that used its history while it was not in the store."""
     found = client.get_run(run.id)
@@ -616,11 +623,9 @@ def _find_network(client: Any, experiment: str, arm: str, folder: Path) -> tuple
     for path in files.values():
         if not path.exists():
             raise InputError(f"{path}: no such file: run `dvc repro`, or `dvc pull`")
-    same = " and ".join(f"tags.`{tag}` = '{file_md5(path)}'" for tag, path in files.items())
-    finished = f"tags.arm = '{arm}' and {same} and attributes.status = 'FINISHED'"
+    tags = {"arm": arm, **{tag: file_md5(path) for tag, path in files.items()}}
     found = client.get_experiment_by_name(experiment)
-    runs = client.search_runs([found.experiment_id], finished, order_by=["attributes.start_time DESC"]) if found else []
-    for run in runs:
+    for run in _finished_runs(client, found.experiment_id, tags) if found else []:
         for model in client.search_logged_models([found.experiment_id], f"source_run_id = '{run.info.run_id}'"):
             return run, model
     store = without_credentials(tracking_uri())
