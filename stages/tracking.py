@@ -53,6 +53,7 @@ SECONDS_BETWEEN_WRITES = 2.0  # a write is one call for each run: the arm's, and
 SECONDS_BETWEEN_ATTEMPTS = 10.0  # while the store fails
 METRICS_PER_CALL = 1000  # MLflow's own limit
 NOT_HERE = "not in this store"
+GREY = "#808080"
 PROCESS_TAG = "tracking.process"
 REGISTERED_MODEL = "batchnorm-study"
 
@@ -335,7 +336,7 @@ class _Store:
 
         dvc_stage = os.environ.get("DVC_STAGE", stage)
         tags = {"dvc.stage": dvc_stage, PROCESS_TAG: _this_process(), **_experiment_tags(), **tags}
-        color = {} if "dvc.exp.name" in tags else {"mlflow.runColor": _color(tags.get("arm"))}
+        color = {} if "dvc.exp.name" in tags else {"mlflow.runColor": COLORS.get(tags.get("arm"), GREY)}
         info = mlflow.start_run(experiment_id=experiment_id, run_name=_run_name(stage), tags=tags | color).info
         run = _Run(info.run_id, info.run_name, experiment_id, {}, params["epochs"], str(params["lr"]))
         store = cls(client, run)
@@ -357,7 +358,7 @@ class _Store:
 
         arm = tags["arm"]
         params = {**params, "lr": lr, "log10_lr": f"{math.log10(lr):.3g}", "arm": arm}
-        tags = {**tags, "mlflow.parentRunId": self.run.id, "mlflow.runColor": _color(arm)}
+        tags = {**tags, "mlflow.parentRunId": self.run.id, "mlflow.runColor": COLORS[arm]}
         info = self.client.create_run(self.run.experiment_id, run_name=f"{arm} lr={lr:g}", tags=tags).info
         self.client.log_batch(info.run_id, params=[Param(key, str(value)) for key, value in params.items()])
         return info.run_id
@@ -655,10 +656,6 @@ def _run_name(stage: str) -> str:
     """Return the name of the arm, with that of the DVC experiment where there is one."""
     title, experiment = stage.removeprefix("train_"), os.environ.get("DVC_EXP_NAME")
     return f"{title} ({experiment})" if experiment else title
-
-
-def _color(arm: str | None) -> str:
-    return COLORS.get(arm, "#808080")
 
 
 def _experiment_tags() -> dict[str, str]:
