@@ -46,15 +46,11 @@ class ArmParts:
         """Return the measures after the last epoch at the headline rate, one row per seed, indexed by seed."""
         return pd.concat(self._final)
 
-    def network(self, position: int) -> nn.Sequential:
-        """Return one of the networks at the headline rate, counted over all blocks, as an ordinary network."""
-        for block in range(self._blocks):
-            networks = torch.load(self._path("networks", block), weights_only=False)  # our own, of a moment ago
-            count = len(next(networks.parameters()))
-            if position < count:
-                return unstack(networks, position)
-            position -= count
-        raise IndexError(position)
+    def network(self, seed: int) -> nn.Sequential:
+        """Return the network of a seed at the headline rate, as an ordinary network."""
+        block = next(block for block, final in enumerate(self._final) if seed in final.index)
+        networks = torch.load(self._path("networks", block), weights_only=False)  # our own, of a moment ago
+        return unstack(networks, self._final[block].index.get_loc(seed))
 
     def __enter__(self) -> "ArmParts":
         return self

@@ -34,6 +34,10 @@ class Engine:
         self._backend: dict[str, Any] = {"backend": name}
         if name == "dask":
             self._backend["client"] = _connect()
+        elif self.device == "cuda":  # Dask's workers have devices of their own
+            from stages.training.blocks import find_device
+
+            find_device(self.device)
 
     def __enter__(self) -> "Engine":
         return self

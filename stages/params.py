@@ -22,6 +22,17 @@ NOISY_SOURCES = {"circles", "moons", "spirals"}
 GENERATED_SOURCES = NOISY_SOURCES | {"tutorial_rings"}
 REAL_SOURCES = {"breast_cancer", "digits", "wine"}
 
+# The default of a setting in `bn`, which it must have where it has no effect, and the kinds where it has one.
+ALL_KINDS = ("batch", "layer", "group")
+BN_SETTINGS = {
+    "placement": ("after_activation", ALL_KINDS),
+    "momentum": (0.1, ("batch",)),
+    "eps": (0.00001, ALL_KINDS),
+    "affine": (True, ALL_KINDS),
+    "inputs": (False, ALL_KINDS),
+    "groups": (1, ("group",)),
+}
+
 LearningRate = Annotated[float, Field(ge=1e-10, le=1e10)]  # beyond, a step in float32 is nothing or infinite
 
 
@@ -107,16 +118,12 @@ class NormalizationParams(_Section):
 
     @model_validator(mode="after")
     def _settings_fit_the_kind(self) -> "NormalizationParams":
-        if self.groups != 1 and self.kind != "group":
-            raise ValueError(
-                f"bn.groups = {self.groups!r} contradicts bn.kind = {self.kind!r}:"
-                " expected 1, or kind: group, the only one that uses it"
-            )
-        for name, neutral in {"inputs": False, "affine": True}.items():
-            if self.kind == "none" and getattr(self, name) != neutral:
+        for name, (default, kinds) in BN_SETTINGS.items():
+            value = getattr(self, name)
+            if self.kind not in kinds and value != default:
                 raise ValueError(
-                    f"bn.{name} = {getattr(self, name)!r} contradicts bn.kind = 'none', which normalizes nothing:"
-                    f" expected {str(neutral).lower()}"
+                    f"bn.{name} = {value!r} contradicts bn.kind = {self.kind!r}, which makes no use of it:"
+                    f" expected {str(default).lower()}, or kind: {', '.join(kinds)}"
                 )
         return self
 

@@ -53,6 +53,7 @@ SECONDS_BETWEEN_WRITES = 2.0  # a write is one call for each run: the arm's, and
 SECONDS_BETWEEN_ATTEMPTS = 10.0  # while the store fails
 METRICS_PER_CALL = 1000  # MLflow's own limit
 NOT_HERE = "not in this store"
+GREY = "#808080"
 PROCESS_TAG = "tracking.process"
 REGISTERED_MODEL = "batchnorm-study"
 
@@ -197,7 +198,8 @@ def register_networks(experiment: str, folders: Mapping[str, Path]) -> Iterator[
             text = "The median network without (alias `baseline`) and with batch normalization (alias `bn`)"
             client.create_registered_model(REGISTERED_MODEL, description=text)
         for arm, (run, model) in logged.items():
-            version, where = _register(client, arm, run, model), f"run {run.info.run_name!r}, {run.info.run_id}"
+            version = _register(client, arm, run, model)
+            where = f"run {run.info.run_name!r}, {run.info.run_id}"
             yield f"{REGISTERED_MODEL}@{arm} is version {version}: the network of {where}"
 
 
@@ -334,7 +336,7 @@ class _Store:
 
         dvc_stage = os.environ.get("DVC_STAGE", stage)
         tags = {"dvc.stage": dvc_stage, PROCESS_TAG: _this_process(), **_experiment_tags(), **tags}
-        color = {} if "dvc.exp.name" in tags else {"mlflow.runColor": _color(tags.get("arm"))}
+        color = {} if "dvc.exp.name" in tags else {"mlflow.runColor": COLORS.get(tags.get("arm"), GREY)}
         info = mlflow.start_run(experiment_id=experiment_id, run_name=_run_name(stage), tags=tags | color).info
         run = _Run(info.run_id, info.run_name, experiment_id, {}, params["epochs"], str(params["lr"]))
         store = cls(client, run)
@@ -356,7 +358,7 @@ class _Store:
 
         arm = tags["arm"]
         params = {**params, "lr": lr, "log10_lr": f"{math.log10(lr):.3g}", "arm": arm}
-        tags = {**tags, "mlflow.parentRunId": self.run.id, "mlflow.runColor": _color(arm)}
+        tags = {**tags, "mlflow.parentRunId": self.run.id, "mlflow.runColor": COLORS[arm]}
         info = self.client.create_run(self.run.experiment_id, run_name=f"{arm} lr={lr:g}", tags=tags).info
         self.client.log_batch(info.run_id, params=[Param(key, str(value)) for key, value in params.items()])
         return info.run_id
@@ -449,8 +451,7 @@ class _Store:
         self.client.set_tag(self.run.id, name, value)
 
     def link_arm_run(self, arm: str, history_md5: str) -> None:
-        finished = f"tags.arm = '{arm}' and tags.`history.md5` = '{history_md5}' and attributes.status = 'FINISHED'"
-        found = self.client.search_runs([self.run.experiment_id], finished, order_by=["attributes.start_time DESC"])
+        found = _finished_runs(self.client, self.run.experiment_id, {"arm": arm, "history.md5": history_md5})
         same_lr = [run for run in found if run.data.params.get("lr") == self.run.lr]  # a history holds other rates too
         newest = next(iter(same_lr or found), None)
         self.set_tag(f"{arm}.run_id", newest.info.run_id if newest else NOT_HERE)
@@ -597,6 +598,13 @@ def _is_alive(process: int, start: float) -> bool:
         return False
 
 
+def _finished_runs(client: Any, experiment_id: str, tags: Mapping[str, str]) -> list[Any]:
+    """Return the finished runs with these tags, newest first."""
+    conditions = [f"tags.`{name}` = '{value}'" for name, value in tags.items()]
+    finished = " and ".join([*conditions, "attributes.status = 'FINISHED'"])
+    return client.search_runs([experiment_id], finished, order_by=["attributes.start_time DESC"])
+
+
 def _link_comparisons(client: Any, run: _Run) -> None:
     """Link an arm's run to the comparisons that used its history while it was not in the store."""
     found = client.get_run(run.id)
@@ -616,11 +624,9 @@ def _find_network(client: Any, experiment: str, arm: str, folder: Path) -> tuple
     for path in files.values():
         if not path.exists():
             raise InputError(f"{path}: no such file: run `dvc repro`, or `dvc pull`")
-    same = " and ".join(f"tags.`{tag}` = '{file_md5(path)}'" for tag, path in files.items())
-    finished = f"tags.arm = '{arm}' and {same} and attributes.status = 'FINISHED'"
+    tags = {"arm": arm, **{tag: file_md5(path) for tag, path in files.items()}}
     found = client.get_experiment_by_name(experiment)
-    runs = client.search_runs([found.experiment_id], finished, order_by=["attributes.start_time DESC"]) if found else []
-    for run in runs:
+    for run in _finished_runs(client, found.experiment_id, tags) if found else []:
         for model in client.search_logged_models([found.experiment_id], f"source_run_id = '{run.info.run_id}'"):
             return run, model
     store = without_credentials(tracking_uri())
@@ -650,10 +656,6 @@ def _run_name(stage: str) -> str:
     """Return the name of the arm, with that of the DVC experiment where there is one."""
     title, experiment = stage.removeprefix("train_"), os.environ.get("DVC_EXP_NAME")
     return f"{title} ({experiment})" if experiment else title
-
-
-def _color(arm: str | None) -> str:
-    return COLORS.get(arm, "#808080")
 
 
 def _experiment_tags() -> dict[str, str]:

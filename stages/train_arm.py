@@ -17,9 +17,9 @@ Logs    an MLflow run for the arm with a child run per learning rate
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stages.engine import Engine
 from stages.params import Params, check_widths, load_params
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+    from stages.arm_parts import ArmParts
     from stages.evidence.paired import Moments
+    from stages.evidence.wording import Contrast
     from stages.training.arm import Schedule
     from stages.training.network import Architecture
 
@@ -46,55 +48,91 @@ def run_arm(arm: str) -> None:
 
 
 def _train(arm: str, params: Params, rates: Sequence[float], engine: Engine, run: StageRun) -> None:
-    import pandas as pd
-
+    """Train the blocks of the arm, then write its files, then log them."""
     from stages.arm_parts import ArmParts
-    from stages.evidence.curves import median_seed, tabulate_curves
-    from stages.evidence.wording import describe_contrast
     from stages.training.arm import Table
-    from stages.training.blocks import cut_blocks, train_block
-    from stages.training.network import load_network, save_network
-    from stages.training.surface import draw_surface
+    from stages.training.blocks import cut_blocks
 
     train, val = Table.read(TRAIN), Table.read(VAL)
     architecture = _architecture(arm, params, features=train.x.shape[1], classes=train.classes)
     schedule = _schedule(arm, params, rates)
-    _note_dropped_example(len(train.y), schedule.batch_size)
-    title = arm
-    if arm == "bn":  # params.bn is not for the baseline to read: it would be trained anew for nothing
-        contrast = describe_contrast(params.bn.kind, params.model.hidden, params.bn.hidden)
-        title = f"{arm}, {contrast.labels[arm]}"
-        if not contrast.alike:
-            print(f"note: a pair {contrast.pair}", file=sys.stderr)
-
+    for note in _notes(arm, params, architecture, len(train.y)):
+        print(f"note: {note}", file=sys.stderr)
+    blocks = cut_blocks(schedule, architecture)
+    tasks = [(train, val, architecture, block, params.lr, engine.device) for block in blocks]
     folder = Path("results", arm)
     folder.mkdir(parents=True, exist_ok=True)
-    settings = params.lr, engine.device
-    tasks = [(train, val, architecture, block, *settings) for block in cut_blocks(schedule, architecture)]
-    with ArmParts(rates, params.lr) as parts, ArmReport(title, run, schedule, params.lr, len(tasks), engine) as report:
-        if engine.inline:
-            tasks = [(*task, report.on_epoch) for task in tasks]
-        for block in engine.run(train_block, tasks):
-            parts.add(block)
-            report.add(block.history)
-        parts.write_history(folder / "history.parquet")
-        parts.write_diagnostics(folder / "diagnostics.parquet")
-        seed = median_seed(parts.final_values())
-        network = parts.network(schedule.seeds.index(seed))
-    curves = {name: moments[rates.index(params.lr)] for name, moments in report.moments.items()}
-    tabulate_curves(curves).to_csv(folder / "curves.csv", index=False, lineterminator="\n")
-    save_network(network, architecture, folder / "model.pt")
-    network = load_network(folder / "model.pt")
-    rows = pd.concat([pd.read_csv(TRAIN), pd.read_csv(VAL)])
-    draw_surface(network, rows).to_csv(folder / "surface.csv", index=False, lineterminator="\n")
-
+    with ArmParts(rates, params.lr) as parts:
+        with ArmReport(_title(arm, params), run, schedule, params.lr, len(tasks), engine) as report:
+            _train_blocks(engine, tasks, parts, report)
+        seed = _write_files(folder, parts, report.curves(), architecture)
     run.log_summary({"seconds_per_epoch": report.seconds / schedule.epochs})
+    run.describe(_description(schedule, params.lr, seed), folder / "history.parquet", folder / "curves.csv")
+    _log_files(run, arm, folder, example=train.x[:2].numpy())
+
+
+def _title(arm: str, params: Params) -> str:
+    """Return what the arm is called while it trains."""
+    return f"{arm}, {_contrast(params).labels[arm]}" if arm == "bn" else arm
+
+
+def _notes(arm: str, params: Params, architecture: "Architecture", rows: int) -> Iterator[str]:
+    """Yield what one should know before the training of `arm` on so many rows."""
+    from stages.training.arm import dropped_examples
+
+    if dropped_examples(rows, params.batch_size):
+        yield "1 example is left out of each epoch: a batch of one cannot be normalized"
+    if arm == "bn" and not _contrast(params).alike:
+        yield f"a pair {_contrast(params).pair}"
+    if architecture.normalizes_pairs:
+        yield "features normalized two by two come out as -1 and 1: all they keep is which of the two is larger"
+
+
+def _contrast(params: Params) -> "Contrast":
+    """Say what the arms differ in: not for the baseline, which would be trained anew wherever it reads params.bn."""
+    from stages.evidence.wording import describe_contrast
+
+    return describe_contrast(params.bn.kind, params.model.hidden, params.bn.hidden)
+
+
+def _train_blocks(engine: Engine, tasks: Sequence[tuple[Any, ...]], parts: "ArmParts", report: "ArmReport") -> None:
+    from stages.training.blocks import train_block
+
+    if engine.inline:
+        tasks = [(*task, report.on_epoch) for task in tasks]
+    for block in engine.run(train_block, tasks):
+        parts.add(block)
+        report.add(block.history)
+
+
+def _write_files(folder: Path, parts: "ArmParts", curves: "Mapping[str, Moments]", architecture: "Architecture") -> int:
+    """Write FILES into `folder`; return the seed whose network is in model.pt."""
+    import pandas as pd
+
+    from stages.evidence.curves import median_seed, tabulate_curves
+    from stages.training.network import load_network, save_network
+    from stages.training.surface import draw_surface
+
+    parts.write_history(folder / "history.parquet")
+    parts.write_diagnostics(folder / "diagnostics.parquet")
+    tabulate_curves(curves).to_csv(folder / "curves.csv", index=False, lineterminator="\n")
+    seed = median_seed(parts.final_values())
+    save_network(parts.network(seed), architecture, folder / "model.pt")
+    rows = pd.concat([pd.read_csv(TRAIN), pd.read_csv(VAL)])
+    surface = draw_surface(load_network(folder / "model.pt"), rows)
+    surface.to_csv(folder / "surface.csv", index=False, lineterminator="\n")
+    return seed
+
+
+def _log_files(run: StageRun, arm: str, folder: Path, example: "np.ndarray") -> None:
+    """Log FILES, the data, and the network of model.pt; `example` gives its signature."""
+    from stages.training.network import load_network
+
     run.set_tag("history.md5", file_md5(folder / "history.parquet"))
     run.set_tag("model.md5", file_md5(folder / "model.pt"))
-    run.describe(_description(schedule, params.lr, seed), folder / "history.parquet", folder / "curves.csv")
     run.log_dataset(TRAIN, "training")
     run.log_dataset(VAL, "validation")
-    run.log_network(arm, network, example=train.x[:2].numpy())
+    run.log_network(arm, load_network(folder / "model.pt"), example)
     run.log_artifacts(*(folder / name for name in FILES))
 
 
@@ -147,6 +185,10 @@ class ArmReport:
         if self.blocks_left == 0 and not self.live:
             for epoch in range(self.epochs + 1):
                 self._log(epoch, {name: each[:, epoch] for name, each in self.moments.items()})
+
+    def curves(self) -> "dict[str, Moments]":
+        """Return the moments of each measure at the headline rate, (E,), once all blocks are done."""
+        return {name: moments[self.headline] for name, moments in self.moments.items()}
 
     def _open(self) -> None:
         """Wait, before any training, for MLflow to answer."""
@@ -212,10 +254,3 @@ def _description(schedule: "Schedule", lr: float, median_seed: int) -> str:
         f" The metrics are means over the networks at learning rate {lr:g}; each child run has those of one rate."
         f" The model is the network of seed {median_seed}, whose final validation accuracy is the median."
     )
-
-
-def _note_dropped_example(rows: int, batch_size: int) -> None:
-    from stages.training.arm import dropped_examples
-
-    if dropped_examples(rows, batch_size):
-        print("note: 1 example is left out of each epoch: a batch of one cannot be normalized", file=sys.stderr)

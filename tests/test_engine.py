@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from stages import InputError
 from stages.arm_parts import ArmParts
 from stages.engine import Engine
 from stages.evidence.curves import moments_by_epoch, summarize_epochs, tabulate_curves
+from stages.train_arm import run_arm
 from stages.training import blocks
 from stages.training.arm import Schedule, Table, train_arm
 from stages.training.blocks import cut_blocks, train_block
@@ -201,10 +203,37 @@ def test_a_dask_cluster_gives_the_same_bytes(
     assert (tmp_path / "died").exists()
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
-def test_a_device_that_is_not_there_is_refused(tables: tuple[Table, Table]) -> None:
-    with pytest.raises(InputError, match=r"^STUDY_DEVICE = 'cuda': PyTorch finds no CUDA device here$"):
-        train_block(*tables, ARCHITECTURE, SCHEDULE, 0.1, "cuda")
+NO_CUDA = r"^STUDY_DEVICE = 'cuda': PyTorch finds no CUDA device here$"
+
+
+@pytest.fixture
+def no_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("STUDY_DEVICE", "cuda")
+
+
+@pytest.mark.usefixtures("no_cuda")
+def test_a_device_that_is_not_there_opens_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    (tmp_path / "data").mkdir()
+    for name in ("train.csv", "val.csv"):
+        (tmp_path / "data" / name).write_text("x1,x2,label\n0,0,0\n1,1,1\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with pytest.raises(InputError, match=NO_CUDA):
+        run_arm("bn")
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+@pytest.mark.usefixtures("no_cuda")
+def test_workers_of_dask_look_for_a_device_themselves(
+    tables: tuple[Table, Table], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STUDY_ENGINE", "dask")
+    monkeypatch.setattr("stages.engine._connect", lambda: None)
+    with Engine() as engine, pytest.raises(InputError, match=NO_CUDA):
+        train_block(*tables, ARCHITECTURE, SCHEDULE, 0.1, engine.device)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")

@@ -103,9 +103,23 @@ def test_committed_params_hold_the_documented_defaults() -> None:
         ({"bn__affine": "no"}, "bn.affine = 'no': expected true or false"),
         ({"bn__inputs": 1}, "bn.inputs = 1: expected true or false"),
         ({"bn__groups": 0}, "bn.groups = 0: expected a whole number of at least 1"),
-        ({"bn__groups": 2}, "bn.groups = 2 contradicts bn.kind = 'batch': expected 1, or kind: group, the only one"),
+        ({"bn__groups": 2}, "bn.groups = 2 contradicts bn.kind = 'batch', .*expected 1, or kind: group$"),
         ({"bn__kind": "none", "bn__affine": False}, "bn.affine = False contradicts bn.kind = 'none', .*expected true"),
         ({"bn__kind": "none", "bn__inputs": True}, "bn.inputs = True contradicts bn.kind = 'none', .*expected false"),
+        ({"bn__kind": "none", "bn__eps": 0.001}, "bn.eps = 0.001 contradicts bn.kind = 'none', .*expected 1e-05"),
+        (
+            {"bn__kind": "none", "bn__placement": "before_activation"},
+            "bn.placement = 'before_activation' contradicts bn.kind = 'none', which makes no use of it:"
+            " expected after_activation, or kind: batch, layer, group$",
+        ),
+        (
+            {"bn__kind": "layer", "bn__momentum": 0.01},
+            "bn.momentum = 0.01 contradicts bn.kind = 'layer', which makes no use of it: expected 0.1, or kind: batch$",
+        ),
+        (
+            {"bn__kind": "group", "bn__momentum": None},
+            "bn.momentum = None contradicts bn.kind = 'group', .*expected 0.1",
+        ),
         (
             {"bn__kind": "layer", "model__hidden": [2, 1]},
             r"model.hidden = \[2, 1\] contradicts bn.kind = 'layer': expected widths of at least 2",
@@ -157,6 +171,9 @@ def test_every_wrong_value_gets_its_own_line(tmp_path: Path) -> None:
         {"bn__momentum": None},
         {"bn__hidden": [3, 2]},
         {"bn__kind": "none"},
+        {"bn__kind": "layer"},
+        {"bn__kind": "group"},
+        {"bn__kind": "layer", "bn__placement": "before_activation", "bn__eps": 0.001},
         {"bn__kind": "layer", "model__hidden": [1], "bn__hidden": [2]},
         {"bn__kind": "group", "bn__groups": 2, "model__hidden": [4, 8]},
         {"model__init": "normal", "model__init_std": 0.01},

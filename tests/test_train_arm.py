@@ -7,7 +7,7 @@ import pytest
 
 from stages import InputError
 from stages.params import Params, load_params
-from stages.train_arm import _architecture, _schedule
+from stages.train_arm import _architecture, _notes, _schedule
 from stages.training.arm import ORDER, OTHER_ORDER
 from stages.training.network import Architecture, Normalization
 
@@ -30,16 +30,9 @@ def test_the_arms_differ_in_batch_norm_alone() -> None:
     assert _schedule("baseline", COMMITTED, [0.1]) == _schedule("bn", COMMITTED, [0.1])
 
 
-def test_every_setting_arrives() -> None:
-    settings = {
-        "kind": "group",
-        "placement": "before_activation",
-        "momentum": None,
-        "eps": 0.01,
-        "affine": False,
-        "inputs": True,
-        "groups": 2,
-    }
+@pytest.mark.parametrize("particular", [{"kind": "group", "groups": 2}, {"kind": "batch", "momentum": None}])
+def test_every_setting_arrives(particular: dict[str, Any]) -> None:
+    settings = {"placement": "before_activation", "eps": 0.01, "affine": False, "inputs": True, **particular}
     params = change(hidden=[4, 6], **settings)
     assert architecture("baseline", params) == Architecture(2, [2, 2], classes=3)
     normalized = architecture("bn", params, features=8)
@@ -74,3 +67,23 @@ def test_inputs_too_must_make_groups(features: int, allowed: bool) -> None:
     message = rf"bn.inputs = True on data of {features} features contradicts bn.kind = 'group' with bn.groups = 2: exp"
     with pytest.raises(InputError, match=message):
         architecture("bn", params, features)
+
+
+@pytest.mark.parametrize(
+    ("changes", "noted"),
+    [
+        ({"kind": "layer"}, True),  # two units in each layer
+        ({"kind": "layer", "hidden": [3, 2]}, True),
+        ({"kind": "layer", "hidden": [3, 4]}, False),
+        ({"kind": "layer", "hidden": [3, 4], "inputs": True}, True),  # two features
+        ({"kind": "group", "groups": 2, "hidden": [4, 8]}, True),
+        ({"kind": "group", "groups": 2, "hidden": [6, 8]}, False),
+        ({"kind": "batch", "inputs": True}, False),
+        ({"kind": "none", "hidden": [2, 2]}, False),
+    ],
+)
+def test_features_that_are_normalized_two_by_two_are_noted(changes: dict[str, Any], noted: bool) -> None:
+    params = change(**changes)
+    notes = {arm: list(_notes(arm, params, architecture(arm, params), rows=32)) for arm in ("baseline", "bn")}
+    assert notes["baseline"] == []
+    assert any("two by two come out as -1 and 1" in note for note in notes["bn"]) == noted

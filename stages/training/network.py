@@ -48,6 +48,15 @@ class Architecture:
     classes: int = 2
     normalization: Normalization | None = None
 
+    @property
+    def normalizes_pairs(self) -> bool:
+        """Whether layer or group norm has groups of two features, which it makes -1 and 1."""
+        norm = self.normalization
+        if norm is None or norm.kind == "batch":
+            return False
+        widths = [self.features, *self.hidden] if norm.inputs else self.hidden
+        return 2 * norm.groups in widths
+
 
 def build_network(architecture: Architecture, generator: torch.Generator) -> nn.Sequential:
     """Return a network from (B, F) features to logits: dense layers, each but the last activated.
