@@ -72,7 +72,7 @@ def _read_comparison(params: Params) -> "Comparison":
 
     from stages.evidence.claims import Experiment, Rules, count_parameters
     from stages.evidence.comparison import compare_arms
-    from stages.evidence.endpoints import load_history
+    from stages.evidence.endpoints import load_diagnostics, load_history
     from stages.evidence.wording import describe_contrast
 
     train, val = pd.read_csv("data/train.csv"), pd.read_csv("data/val.csv")
@@ -80,7 +80,7 @@ def _read_comparison(params: Params) -> "Comparison":
     widths = params.model.hidden, params.bn.hidden or params.model.hidden
     experiment = Experiment(
         histories={arm: load_history(RESULTS / arm / "history.parquet", params.lr, params.epochs) for arm in ARMS},
-        diagnostics={arm: pd.read_parquet(RESULTS / arm / "diagnostics.parquet") for arm in ARMS},
+        diagnostics={arm: load_diagnostics(RESULTS / arm / "diagnostics.parquet") for arm in ARMS},
         lr=params.lr,
         majority=float(val["label"].value_counts(normalize=True).max()),
         train_rows=len(train),

@@ -38,7 +38,7 @@ def summarize_quartiles(diagnostics: pd.DataFrame, names: Sequence[str]) -> pd.D
     Columns: NAME, NAME_ci_low, NAME_ci_high. Medians, for a few networks have values thousands of times the others'.
     Values that are not defined are left out.
     """
-    by_epoch = diagnostics.replace([np.inf, -np.inf], np.nan).groupby("epoch")[list(names)]
+    by_epoch = diagnostics[["epoch", *names]].replace([np.inf, -np.inf], np.nan).groupby("epoch")[list(names)]
     columns = {
         f"{name}{suffix}": by_epoch.quantile(share)[name]
         for name in names

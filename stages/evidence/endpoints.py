@@ -4,10 +4,12 @@ Histories have one row per (lr, seed, epoch), diagnostics one per (seed, epoch).
 seeds, so that position i is the same pair in both arms. Axes: S seeds, E epochs (epoch 0 included), L learning rates.
 """
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from pyarrow import parquet
 
 from stages.evidence.curves import by_epoch_and_seed
 
@@ -15,12 +17,33 @@ ACCURACY = "val_accuracy"
 EPOCHS_RUNNING = 3  # at the target, for one lucky epoch is not learning
 SHARE_OF_BEST_GAIN = 0.9
 FINAL_EPOCHS = 10
+LOOKED_AT = (  # of the diagnostics: what the claims are judged by and the figures show
+    "covariate_shift",
+    "gradient_cosine",
+    "input_shift",
+    "loss_range",
+    "gradient_change",
+    "beta_smoothness",
+    "dead_layer",
+)
 
 
 def load_history(path: str | Path, lr: float, epochs: int) -> pd.DataFrame:
     """Read of a history what is looked at: all epochs at `lr`, and at the other rates those of `final_accuracy`."""
-    history = pd.read_parquet(path, filters=[[("lr", "==", lr)], [("epoch", ">=", epochs - FINAL_EPOCHS)]])
-    return history.astype({"seed": np.int32, "epoch": np.int32})  # there may be millions of rows
+    batches = _read_batches(path)
+    first = epochs - FINAL_EPOCHS
+    return pd.concat([rows[(rows["lr"] == lr) | (rows["epoch"] >= first)] for rows in batches], ignore_index=True)
+
+
+def load_diagnostics(path: str | Path) -> pd.DataFrame:
+    """Read of diagnostics what is looked at: all but the percentiles."""
+    return pd.concat(_read_batches(path, ["seed", "epoch", *LOOKED_AT]), ignore_index=True)
+
+
+def _read_batches(path: str | Path, columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
+    """Yield the rows of a table part by part: there may be millions, and to read them at once takes several times."""
+    for batch in parquet.ParquetFile(path).iter_batches(columns=columns):
+        yield batch.to_pandas().astype({"seed": np.int32, "epoch": np.int32})
 
 
 def shared_target(baseline: pd.DataFrame, bn: pd.DataFrame, lr: float, majority: float) -> float:
