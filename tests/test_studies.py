@@ -170,6 +170,18 @@ def test_a_template_shows_a_number_with_its_interval_or_alone() -> None:
     )
 
 
+def test_a_title_has_lines_of_about_one_length() -> None:
+    assert report.wrap("short enough") == "short enough"
+    title = "word " * 20 + "end"  # 103 letters
+    assert report.wrap(title).splitlines() == ["word " * 9 + "word", "word " * 10 + "end"]
+
+
+def test_names_that_differ_in_their_number_are_listed_by_first_and_last() -> None:
+    assert report.list_names("tail") == "`tail`"
+    assert report.list_names("") == ""
+    assert report.list_names("two-tail two-8 two-16 two-32 three-1") == "`two-tail`, `two-8` to `32`, `three-1`"
+
+
 def test_a_block_is_replaced_and_nothing_else() -> None:
     text = "before\n<!-- `make studies` writes: block -->\nold\n<!-- block end -->\nafter"
     written = report.insert(text, "block", "new\nlines")
