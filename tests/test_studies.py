@@ -21,6 +21,7 @@ from studies.experiments import STUDIES, Study, Variant, load_studies
 from studies.green_line import worth_of_factors
 from studies.measures import Number, mean_of, ratio_of, ratio_slope_of, reaches, shapley, share_of, slopes
 from studies.other_data import HEADS
+from studies.overfit import last_epoch
 from studies.sigmoid import MEASURES, stability
 
 ROOT = Path(__file__).parents[1]
@@ -110,6 +111,12 @@ def test_the_gap_is_split_by_hand() -> None:
     }
     assert sum(by_hand.values()) == pytest.approx(0.3)
     assert {factor: part.item() for factor, part in parts.items()} == pytest.approx(by_hand)
+
+
+def test_equal_steps_are_fewer_epochs_of_small_batches() -> None:
+    sizes = [8, 16, 32, 64, 128]
+    assert [last_epoch("epochs", size, 128, 400) for size in sizes] == [400] * 5
+    assert [last_epoch("steps", size, 128, 400) for size in sizes] == [25, 50, 100, 200, 400]
 
 
 def test_slopes_are_those_of_a_least_squares_fit() -> None:
@@ -319,18 +326,17 @@ def test_what_the_text_on_the_sigmoids_says_without_numbers() -> None:
 
 
 def test_what_the_text_on_overfitting_says_without_numbers() -> None:
-    found = NUMBERS["overfit"]
-    sizes = [8, 16, 32, 64, 128]
-    assert found["rows"].value == sizes[-1]  # "all rows"
-    assert above(found["baseline_train_128"], 0.99)  # "both fit all"
-    assert above(found["bn_train_128"], 0.99)
-    assert above(found["early_128"])  # "wider"
-    assert all(below(found[f"gap_{size}"]) and below(found[f"accuracy_{size}"]) for size in sizes)
-    assert above(found["share_128"])
-    assert below(found["share_trend"])
+    found, sizes = NUMBERS["overfit"], [8, 16, 32, 64, 128]
+    assert found["rows"].value == sizes[-1]  # "the full batch"
+    assert found["share_128"].value == found["share_128_epochs"].value  # of which 400 steps are 400 epochs
+    for suffix in ("", "_epochs"):
+        assert all(below(found[f"gap_{size}{suffix}"]) for size in sizes)  # "takes away"
+        assert all(below(found[f"accuracy_{size}{suffix}"]) for size in sizes)  # "it costs accuracy in all"
+        assert below(found[f"share_trend{suffix}"])
+        assert below(found["gap_128"], found[f"gap_8{suffix}"].value * 8 / 128)  # "not in proportion to 1/B"
+    assert above(found["gap_trend_epochs"])  # "shrinks at equal epochs only"
     assert below(found["gap_trend"])
-    runs = [variant.overrides for variant in ALL["overfit"].variants.values()]
-    assert {run["epochs"] * sizes[-1] // run["batch_size"] for run in runs} == {400}  # "400 steps each"
+    assert above(found["early_128"])  # "wider"
 
 
 def test_what_the_text_on_other_data_says_without_numbers() -> None:
