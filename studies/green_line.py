@@ -10,69 +10,101 @@ so that the split alone is worth nothing, and all three the published gap. Each 
 value, what it adds on average over the six orders in which they can be put in place (Shapley 1953; Shorrocks 2013):
 the split's is how much it enlarges what the other two bring. Contributions are means over seeds, and add up to the gap.
 On the tail split alone, which is all that the tutorial shows, the third neuron and batch normalization share the gap.
+
+The tail split is one, shuffled splits are many: the same rows are shuffled several times. What is measured on shuffled
+splits is a mean over shuffles and seeds, and its interval is over both; on the tail split both are over seeds.
 """
 
-from collections.abc import Mapping
-from itertools import chain, combinations
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain, combinations, product
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from stages import COLORS
 from stages.evidence.curves import final_values
-from stages.evidence.paired import mean_interval
 from studies.experiments import Outputs, Study
-from studies.measures import LABELS, Analysis, Number, mean_of, ratio_of, shapley
+from studies.measures import LABELS, Analysis, Number, crossed_mean_of, mean_of, ratio_of, shapley
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FACTORS = {"neuron": "the third neuron", "bn": "batch normalization", "split": "the tail split"}
 ARMS = {False: "baseline", True: "bn"}
+SPLITS = ("tail", "shuffled")
+WIDTHS = (2, 3)
+GAPS = {"neuron_alone": (3, False), "bn_alone": (2, True), "gap": (3, True)}  # over [2, 2] without
 Cell = tuple[int, bool, str]  # width of the first layer, batch normalization, split
+Names = Mapping[tuple[int, str], str]  # experiments by width and split
+Cells = Mapping[Cell, np.ndarray]  # accuracies: (S,) on the tail split, (K, S) on K shuffled splits
 
 
 def analyse(study: Study, outputs: Mapping[str, Outputs]) -> Analysis:
     """Split the gap into the contributions of the three factors."""
-    cells: dict[Cell, np.ndarray] = {}
-    numbers: list[Number] = []
-    for run in outputs.values():
-        width, split = run.params["model"]["hidden"][0], run.params["data"]["split"]
-        for batch_norm, arm in ARMS.items():
-            final = final_values(run.history(arm), run.params["lr"])["val_accuracy"].to_numpy()
-            cells[width, batch_norm, split] = final
-            what = f"final validation accuracy, {_in_words(width, batch_norm, split)}"
-            numbers.append(mean_of(f"{arm}_{width}_{split}", what, final, run.experiment))
-    worth = worth_of_factors(cells)
-    parts, gap = shapley(list(FACTORS), worth), worth[frozenset(FACTORS)]
-    experiments = " ".join(run.experiment for run in outputs.values())
-    gaps = {"neuron_alone": (3, False), "bn_alone": (2, True), "gap": (3, True)}
-    for split in ("tail", "shuffled"):
-        runs = " ".join(run.experiment for run in outputs.values() if run.params["data"]["split"] == split)
-        for name, there in gaps.items():
-            what = f"gap of {_in_words(*there, split)} over {_in_words(2, False, split)}"
-            difference = cells[*there, split] - cells[2, False, split]
-            numbers.append(mean_of(f"{name}_{split}", what, difference, runs))
-    alone = {factors - {"split"}: value for factors, value in worth.items() if "split" in factors}
-    runs = " ".join(run.experiment for run in outputs.values() if run.params["data"]["split"] == "tail")
-    for factor, part in shapley(["neuron", "bn"], alone).items():
-        words = FACTORS[factor]
-        numbers.append(mean_of(f"{factor}_tail", f"contribution of {words} to the gap on the tail split", part, runs))
-        what = f"share of {words} in the gap on the tail split"
-        numbers.append(ratio_of(f"{factor}_tail_share", what, part, gap, runs))
-    for factor, words in FACTORS.items():
-        numbers.append(mean_of(factor, f"contribution of {words} to the gap", parts[factor], experiments))
-        numbers.append(ratio_of(f"{factor}_share", f"share of {words} in the gap", parts[factor], gap, experiments))
+    runs = list(outputs.values())
+    cells = _read_cells(runs)
+    names = {kind: " ".join(run.experiment for run in runs if _kind(run) == kind) for kind in product(WIDTHS, SPLITS)}
+    by_shuffle = (cells[3, True, "shuffled"] - cells[2, False, "shuffled"]).mean(axis=1)  # (K,)
+    numbers = [
+        *_of_split("tail", mean_of, cells, names),
+        *_of_split("shuffled", crossed_mean_of, cells, names),
+        *_of_shuffles(by_shuffle, _both(names, "shuffled")),
+        *_of_factors(worth_of_factors(cells), names),
+    ]
+    found = {number.name: number for number in numbers}
+    n = found["gap_tail"].n
     return Analysis(
         numbers,
-        lambda left, right: (_draw_cells(left, cells), _draw_parts(right, parts, gap)),
-        f"mean over {len(gap)} seeds with its 95% interval, one shuffled split; right: Shapley values of three factors",
+        lambda left, right: (_draw_cells(left, found, cells), _draw_parts(right, found, by_shuffle)),
+        f"mean over {n} seeds with its 95% interval; shuffled: over {len(by_shuffle)} shuffles too, a dot for each",
         panels=2,
     )
 
 
-def worth_of_factors(cells: Mapping[Cell, np.ndarray]) -> dict[frozenset[str], np.ndarray]:
-    """Return the worth of every set of factors, (S,) each, from the accuracies of the eight kinds of network."""
+def _of_split(split: str, mean: Callable[..., Number], cells: Cells, names: Names) -> Iterator[Number]:
+    """Return the accuracies on a split, and the gaps over the plain [2, 2]."""
+    for width, batch_norm in product(WIDTHS, ARMS):
+        what = f"final validation accuracy, {_in_words(width, batch_norm, split)}"
+        yield mean(f"{ARMS[batch_norm]}_{width}_{split}", what, cells[width, batch_norm, split], names[width, split])
+    for name, there in GAPS.items():
+        what = f"gap of {_in_words(*there, split)} over {_in_words(2, False, split)}"
+        yield mean(f"{name}_{split}", what, cells[*there, split] - cells[2, False, split], _both(names, split))
+
+
+def _of_shuffles(gaps: np.ndarray, experiments: str) -> Iterator[Number]:
+    """Return how many shuffles there are, and the ends of their gaps (K,)."""
+    yield Number("shuffles", "shuffles of the rows", len(gaps), experiments=experiments)
+    for name, gap in {"smallest": gaps.min(), "largest": gaps.max()}.items():
+        yield Number(f"gap_{name}", f"the {name} of these gaps on one shuffle", float(gap), experiments=experiments)
+
+
+def _of_factors(worth: Mapping[frozenset[str], np.ndarray], names: Names) -> Iterator[Number]:
+    """Return the contributions to the gap: of two factors on the tail split alone, and of all three."""
+    tail, shuffled = (_both(names, split) for split in SPLITS)
+    alone = {factors - {"split"}: value for factors, value in worth.items() if "split" in factors}
+    for factor, part in shapley(["neuron", "bn"], alone).items():
+        what = f"contribution of {FACTORS[factor]} to the gap on the tail split"
+        yield mean_of(f"{factor}_tail", what, part, tail)
+        what = f"share of {FACTORS[factor]} in the gap on the tail split"
+        yield ratio_of(f"{factor}_tail_share", what, part, worth[frozenset(FACTORS)], tail)
+    for factor, part in shapley(list(FACTORS), worth).items():
+        what = f"contribution of {FACTORS[factor]} to the gap, of three factors"
+        yield crossed_mean_of(factor, what, part, f"{tail} {shuffled}")
+
+
+def _read_cells(runs: Sequence[Outputs]) -> dict[Cell, np.ndarray]:
+    """Return the final accuracies of the eight kinds of network."""
+    found: dict[Cell, list[np.ndarray]] = {}
+    for run in sorted(runs, key=lambda run: run.params["data"]["seed"]):
+        width, split = _kind(run)
+        for batch_norm, arm in ARMS.items():
+            final = final_values(run.history(arm), run.params["lr"])["val_accuracy"].to_numpy()
+            found.setdefault((width, batch_norm, split), []).append(final)
+    return {cell: np.stack(finals) if cell[-1] == "shuffled" else finals[0] for cell, finals in found.items()}
+
+
+def worth_of_factors(cells: Cells) -> dict[frozenset[str], np.ndarray]:
+    """Return the worth of every set of factors, (S,) or (K, S), from the accuracies of the eight kinds of network."""
     sets = chain.from_iterable(combinations(FACTORS, size) for size in range(len(FACTORS) + 1))
     worth = {}
     for chosen in map(frozenset, sets):
@@ -82,33 +114,52 @@ def worth_of_factors(cells: Mapping[Cell, np.ndarray]) -> dict[frozenset[str], n
     return worth
 
 
+def _kind(run: Outputs) -> tuple[int, str]:
+    return run.params["model"]["hidden"][0], run.params["data"]["split"]
+
+
+def _both(names: Names, split: str) -> str:
+    return " ".join(names[width, split] for width in WIDTHS)
+
+
 def _in_words(width: int, batch_norm: bool, split: str) -> str:
     return f"[{width}, 2] {LABELS[ARMS[batch_norm]]}, {split} split"
 
 
-def _draw_cells(axes: "Axes", cells: Mapping[Cell, np.ndarray]) -> None:
+def _draw_cells(axes: "Axes", found: Mapping[str, Number], cells: Cells) -> None:
     """Draw the mean accuracy of the eight kinds of network."""
-    places = {(width, split): place for place, (width, _, split) in enumerate(list(cells)[::2])}
+    places = {cell: place for place, cell in enumerate(product(SPLITS, WIDTHS))}
     for batch_norm, arm in ARMS.items():
-        for (width, split), place in places.items():
-            mean, low, high = mean_interval(cells[width, batch_norm, split])
+        for (split, width), place in places.items():
             label = LABELS[arm] if place == 0 else None
-            axes.errorbar(
-                place, mean, [[mean - low], [high - mean]], color=COLORS[arm], marker="o", capsize=3, label=label
-            )
-    axes.set_xticks(list(places.values()), [f"[{width}, 2]\n{split}" for width, split in places])
+            _draw_mean(axes, place, found[f"{arm}_{width}_{split}"], COLORS[arm], marker="o", label=label)
+            if split == "shuffled":
+                _draw_dots(axes, place, cells[width, batch_norm, split].mean(axis=1), COLORS[arm])
+    axes.set_xticks(list(places.values()), [f"[{width}, 2]\n{split}" for split, width in places])
     axes.set(xmargin=0.15, ylabel="final validation accuracy")
     axes.legend(loc="best", edgecolor="none", fontsize=8)
 
 
-def _draw_parts(axes: "Axes", parts: Mapping[str, np.ndarray], gap: np.ndarray) -> None:
-    """Draw the contributions, and the gap that they add up to."""
-    bars = {**{FACTORS[factor]: part for factor, part in parts.items()}, "the gap": gap}
-    for place, values in enumerate(bars.values()):
-        mean, low, high = mean_interval(values)
-        color = "dimgray" if place == len(parts) else "lightgray"
-        axes.bar(place, mean, color=color)
-        axes.errorbar(place, mean, [[mean - low], [high - mean]], color="black", capsize=3)
-    axes.axhline(0, color="black", linewidth=0.8)
-    axes.set_xticks(range(len(bars)), [words.replace(" ", "\n") for words in bars])
-    axes.set_ylabel("validation accuracy")
+def _draw_parts(axes: "Axes", found: Mapping[str, Number], by_shuffle: np.ndarray) -> None:
+    """Draw the two contributions, the gap on the tail split that they add up to, and the gap on shuffled splits."""
+    bars = {
+        f"third\nneuron\n{found['neuron_tail_share'].value:.0%}": (found["neuron_tail"], "lightgray"),
+        f"batch\nnorm\n{found['bn_tail_share'].value:.0%}": (found["bn_tail"], "lightgray"),
+        "their\ngap,\ntail": (found["gap_tail"], "darkgray"),
+        "the same\ngap,\nshuffled": (found["gap_shuffled"], "darkgray"),
+    }
+    for place, (number, color) in enumerate(bars.values()):
+        axes.bar(place, number.value, color=color)
+        _draw_mean(axes, place, number, "black")
+    _draw_dots(axes, len(bars) - 1, by_shuffle, "black")
+    axes.set_xticks(range(len(bars)), list(bars))
+    axes.set_ylabel("gap in final validation accuracy")
+
+
+def _draw_mean(axes: "Axes", place: float, number: Number, color: str, **style: object) -> None:
+    reach = [[number.value - number.ci_low], [number.ci_high - number.value]]
+    axes.errorbar(place, number.value, reach, color=color, capsize=3, **style)
+
+
+def _draw_dots(axes: "Axes", place: float, values: np.ndarray, color: str) -> None:
+    axes.plot(np.full(len(values), place + 0.22), values, ".", color=color, markersize=4)

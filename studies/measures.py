@@ -56,6 +56,25 @@ def mean_of(name: str, what: str, values: np.ndarray, experiments: str) -> Numbe
     return Number(name, what, mean, low, high, len(values), experiments)
 
 
+def crossed_mean_of(name: str, what: str, values: np.ndarray, experiments: str) -> Number:
+    """Return the mean over shuffles of the rows and seeds (K, S), with an interval over both.
+
+    Every shuffle has the same seeds. The squared standard errors of the means over either add up (Cameron, Gelbach &
+    Miller 2011, without the term that they take off again, so never too small); Student's t with the degrees of freedom
+    of Welch & Satterthwaite.
+    """
+    from scipy.special import stdtrit
+
+    squares, freedom = [], []
+    for means in (values.mean(axis=1), values.mean(axis=0)):
+        squares.append(means.var(ddof=1) / len(means))
+        freedom.append(len(means) - 1)
+    both = sum(squares)
+    degrees = both**2 / sum(square**2 / free for square, free in zip(squares, freedom, strict=True))
+    mean, reach = float(values.mean()), float(stdtrit(degrees, 0.975) * np.sqrt(both))
+    return Number(name, what, mean, mean - reach, mean + reach, values.shape[1], experiments)
+
+
 def share_of(name: str, what: str, happens: np.ndarray, experiments: str) -> Number:
     """Return the share of seeds where something happens (S,), with Wilson's interval."""
     low, high = wilson_interval(int(happens.sum()), len(happens))

@@ -1,4 +1,8 @@
-"""Where a network can overfit: what batch normalization does to the gap, batch size by batch size."""
+"""Where a network can overfit: what batch normalization does to the gap, batch size by batch size.
+
+Batches of different sizes differ in how many there are: the sizes are compared after equally many steps, and after
+equally many epochs. One experiment has both, as what comes after an epoch changes nothing before it.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -19,92 +23,96 @@ ENDPOINTS = {
     "gap": (generalization_gap, "validation loss less training loss, nats"),
     "accuracy": (final_accuracy, "validation accuracy, last 10 epochs"),
 }
+STYLES = {"steps": "-", "epochs": "--"}  # what all batch sizes have had as many of
+SUFFIXES = {"steps": "", "epochs": "_epochs"}  # of a number's name
 
 
 def analyse(study: Study, outputs: Mapping[str, Outputs]) -> Analysis:
     """Compare the arms at every batch size, and the effect of batch normalization across batch sizes."""
     runs = list(outputs.values())
-    experiments = " ".join(run.experiment for run in runs)
     sizes = [run.params["batch_size"] for run in runs]
-    doublings = np.log2(sizes)
-    numbers = [Number("rows", "training rows", len(runs[0].rows("train")), experiments=experiments)]
-    pairs = {name: [] for name in ENDPOINTS}
-    for run in runs:
-        measured = _measure(run)  # each (2, S)
-        numbers += _of_size(measured, run)
-        for name, of_endpoint in pairs.items():
-            of_endpoint.append(measured[name])
-    values = {name: np.stack(of_endpoint) for name, of_endpoint in pairs.items()}  # (X, 2, S) each
-    for name, (_, words) in ENDPOINTS.items():
-        effects = values[name][:, 1] - values[name][:, 0]  # (X, S)
-        what = f"{words}, with less without: change per doubling of the batch"
-        numbers.append(mean_of(f"{name}_trend", what, slopes(effects, doublings), experiments))
-    numbers += _shares(values["gap"], doublings, runs)
-    numbers.append(_early_gap(runs[-1]))
-    labels = {name: words for name, (_, words) in ENDPOINTS.items()}
+    rows, epochs = len(runs[0].rows("train")), runs[0].params["epochs"]
+    experiments = " ".join(run.experiment for run in runs)
+    numbers = [Number("rows", "training rows", rows, experiments=experiments)]
+    values = {}
+    for equal in STYLES:
+        lasts = [last_epoch(equal, size, rows, epochs) for size in sizes]
+        measured = [_measure(run, last) for run, last in zip(runs, lasts, strict=True)]
+        values[equal] = {name: np.stack([of[name] for of in measured]) for name in measured[0]}  # (X, 2, S) each
+        numbers += _compare(values[equal], sizes, f"after {epochs} {equal}", SUFFIXES[equal], runs)
+    early = _measure(runs[-1], epochs // 4)["gap"]
+    what = f"{ENDPOINTS['gap'][1]}, batches of {sizes[-1]}, after {epochs // 4} epochs, with less without"
+    numbers.append(mean_of(f"early_{sizes[-1]}", what, early[1] - early[0], runs[-1].experiment))
     return Analysis(
         numbers,
         lambda *panels: [
-            _draw(axes, sizes, values[name], labels[name]) for axes, name in zip(panels, labels, strict=True)
+            _draw(axes, sizes, {f"{epochs} {equal}": values[equal][name] for equal in STYLES}, words)
+            for axes, (name, (_, words)) in zip(panels, ENDPOINTS.items(), strict=True)
         ],
-        f"mean over {values['gap'].shape[-1]} paired seeds with its 95% interval; the largest batch is all rows",
+        f"mean over {early.shape[-1]} paired seeds with its 95% interval; the largest batch is all rows",
         panels=2,
     )
 
 
-def _measure(run: Outputs) -> dict[str, np.ndarray]:
-    """Return the endpoints and the final training accuracy of both arms, (2, S) each."""
-    histories, lr = [run.history(arm) for arm in ARMS], run.params["lr"]
+def last_epoch(equal: str, size: int, rows: int, epochs: int) -> int:
+    """Return the epoch to look at: the last, or that after as many steps as the full batch takes in all epochs."""
+    return epochs * size // rows if equal == "steps" else epochs
+
+
+def _measure(run: Outputs, epoch: int) -> dict[str, np.ndarray]:
+    """Return the endpoints at an epoch and the training accuracy then, of both arms, (2, S) each."""
+    lr = run.params["lr"]
+    histories = [history[history["epoch"] <= epoch] for history in map(run.history, ARMS)]
     measured = {name: np.stack([of(history, lr) for history in histories]) for name, (of, _) in ENDPOINTS.items()}
     train = [final_values(history, lr)["train_accuracy"].to_numpy() for history in histories]
     return measured | {"train": np.stack(train)}
 
 
-def _early_gap(run: Outputs) -> Number:
-    """Return the difference in the gap after a quarter of the training."""
-    lr, epoch = run.params["lr"], run.params["epochs"] // 4
-    histories = [run.history(arm) for arm in ARMS]
-    without, with_bn = (generalization_gap(history[history["epoch"] <= epoch], lr) for history in histories)
-    size = run.params["batch_size"]
-    what = f"{ENDPOINTS['gap'][1]}, batches of {size}, after {epoch} epochs, with less without"
-    return mean_of(f"early_{size}", what, with_bn - without, run.experiment)
-
-
-def _of_size(measured: Mapping[str, np.ndarray], run: Outputs) -> list[Number]:
-    """Return of one batch size the means of both arms, and of the endpoints the difference."""
-    size, numbers = run.params["batch_size"], []
-    words = {name: words for name, (_, words) in ENDPOINTS.items()} | {"train": "final training accuracy"}
-    for name, pair in measured.items():
-        what = f"{words[name]}, batches of {size}"
-        for arm, values in zip(ARMS, pair, strict=True):
-            numbers.append(mean_of(f"{arm}_{name}_{size}", f"{what}, {LABELS[arm]}", values, run.experiment))
-        if name in ENDPOINTS:
-            difference = pair[1] - pair[0]
-            numbers.append(mean_of(f"{name}_{size}", f"{what}, with less without", difference, run.experiment))
+def _compare(
+    values: Mapping[str, np.ndarray], sizes: Sequence[int], when: str, suffix: str, runs: Sequence[Outputs]
+) -> list[Number]:
+    """Return of values (X, 2, S) what they are at each batch size, and what a doubling of the batch changes."""
+    numbers, words = [], {name: words for name, (_, words) in ENDPOINTS.items()} | {"train": "training accuracy"}
+    for place, (size, run) in enumerate(zip(sizes, runs, strict=True)):
+        for name, what in words.items():
+            pair, what = values[name][place], f"{what}, batches of {size}, {when}"
+            for arm, of_arm in zip(ARMS, pair, strict=True):
+                key = f"{arm}_{name}_{size}{suffix}"
+                numbers.append(mean_of(key, f"{what}, {LABELS[arm]}", of_arm, run.experiment))
+            if name in ENDPOINTS:
+                key = f"{name}_{size}{suffix}"
+                numbers.append(mean_of(key, f"{what}, with less without", pair[1] - pair[0], run.experiment))
+    doublings, experiments = np.log2(sizes), " ".join(run.experiment for run in runs)
+    for name, (_, what) in ENDPOINTS.items():
+        trend = slopes(values[name][:, 1] - values[name][:, 0], doublings)
+        what = f"{what}, {when}, with less without: change per doubling of the batch"
+        numbers.append(mean_of(f"{name}_trend{suffix}", what, trend, experiments))
+    without, with_bn = values["gap"].swapaxes(0, 1)  # (X, S) each
+    what = f"share of the gap that batch normalization takes away, {when}"
+    for size, run, all_of_it, rest in zip(sizes, runs, without, with_bn, strict=True):
+        key = f"share_{size}{suffix}"
+        numbers.append(ratio_of(key, f"{what}, batches of {size}", all_of_it - rest, all_of_it, run.experiment))
+    key, what = f"share_trend{suffix}", f"{what}: change per doubling of the batch"
+    numbers.append(ratio_slope_of(key, what, without - with_bn, without, doublings, experiments))
     return numbers
 
 
-def _shares(gaps: np.ndarray, doublings: np.ndarray, runs: Sequence[Outputs]) -> list[Number]:
-    """Return of the gaps (X, 2, S) the share that batch normalization takes away, and its trend."""
-    without, with_bn = gaps.swapaxes(0, 1)
-    what = "share of the gap that batch normalization takes away"
-    experiments = [run.experiment for run in runs]
-    shares = [
-        ratio_of(f"share_{2**doubling:.0f}", f"{what}, batches of {2**doubling:.0f}", all_of_it - rest, all_of_it, name)
-        for doubling, all_of_it, rest, name in zip(doublings, without, with_bn, experiments, strict=True)
-    ]
-    trend = f"{what}: change per doubling of the batch"
-    return [*shares, ratio_slope_of("share_trend", trend, without - with_bn, without, doublings, " ".join(experiments))]
-
-
-def _draw(axes: "Axes", sizes: Sequence[int], values: np.ndarray, label: str) -> None:
-    """Draw an endpoint of both arms, (X, 2, S)."""
-    for row, arm in enumerate(ARMS):
-        mean, low, high = mean_interval(values[:, row])  # (X,) each
-        axes.errorbar(
-            sizes, mean, [mean - low, high - mean], color=COLORS[arm], marker="o", capsize=3, label=LABELS[arm]
-        )
+def _draw(axes: "Axes", sizes: Sequence[int], values: Mapping[str, np.ndarray], label: str) -> None:
+    """Draw an endpoint of both arms, (X, 2, S), after equal steps and after equal epochs."""
+    for (when, of_both), line in zip(values.items(), STYLES.values(), strict=True):
+        for row, arm in enumerate(ARMS):
+            mean, low, high = mean_interval(of_both[:, row])  # (X,) each
+            axes.errorbar(
+                sizes,
+                mean,
+                [mean - low, high - mean],
+                color=COLORS[arm],
+                linestyle=line,
+                marker=".",
+                capsize=3,
+                label=f"{LABELS[arm].removesuffix(' batch normalization')}, {when}",
+            )
     axes.set_xscale("log", base=2)
     axes.set_xticks(sizes, [str(size) for size in sizes])
     axes.set(xlabel="batch size, rows", ylabel=label)
-    axes.legend(loc="best", edgecolor="none", fontsize=8)
+    axes.legend(loc="best", edgecolor="none", fontsize=8, handlelength=3.5)

@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib import import_module
+from itertools import groupby
 from pathlib import Path
 
 import pandas as pd
@@ -21,14 +22,16 @@ from studies.other_data import verdict_table
 RESULTS, PAGE, FIGURES, README = (
     Path(name) for name in ("studies/results.csv", "docs/studies.md", "docs/studies", "README.md")
 )
+TITLE_WIDTH = 100  # letters
 Numbers = Mapping[str, Number]  # of one study, by name
 
 HEAD = """# Studies: published results rerun, and other questions
 
 `make studies` runs each study as DVC experiments (`studies/*.yaml` has their overrides), those that are missing, and
 writes this page, its figures and [results.csv](../studies/results.csv). Intervals are 95% intervals over seeds, on one
-data set each. Under each figure are all numbers of the study with the experiments that they come from:
-`dvc exp apply NAME` brings one into the workspace, `dvc exp show` lists them.
+data set each; where its rows are shuffled several times they are over seeds and shuffles. Under each figure are all
+numbers of the study with the experiments that they come from: `dvc exp apply NAME` brings one into the workspace,
+`dvc exp show` lists them.
 """
 
 
@@ -81,8 +84,10 @@ def fill(template: str, numbers: Numbers) -> str:
 
 
 def wrap(title: str) -> str:
-    """Return the title in lines as wide as a figure."""
-    return textwrap.fill(title, 105)
+    """Return the title in as few lines as a figure's width allows, all about as long."""
+    lines = len(textwrap.wrap(title, TITLE_WIDTH))
+    width = next(width for width in range(1, TITLE_WIDTH + 1) if len(textwrap.wrap(title, width)) <= lines)
+    return textwrap.fill(title, width)
 
 
 def write_page(studies: Sequence[Study], numbers: Mapping[str, Numbers]) -> str:
@@ -128,9 +133,18 @@ def _table(numbers: Sequence[Number]) -> str:
     for number in numbers:
         interval = "" if math.isnan(number.ci_low) else f"[{number.ci_low:.4g}, {number.ci_high:.4g}]"
         value = number.verdict if math.isnan(number.value) else f"{number.value:.4g}"
-        experiments = ", ".join(f"`{name}`" for name in number.experiments.split())
-        lines.append(f"| {number.what} | {value} | {interval} | {number.n or ''} | {experiments} |")
+        lines.append(f"| {number.what} | {value} | {interval} | {number.n or ''} | {list_names(number.experiments)} |")
     return "\n".join(lines)
+
+
+def list_names(experiments: str) -> str:
+    """Return the names as Markdown, of those that follow each other and differ in their last number two."""
+    listed = []
+    for stem, names in groupby(experiments.split(), lambda name: name.rstrip("0123456789")):
+        first, *others = names
+        last = f" to `{others[-1].removeprefix(stem)}`" if others else ""
+        listed.append(f"`{first}`{last}")
+    return ", ".join(listed)
 
 
 def _summary(studies: Sequence[Study], numbers: Mapping[str, Numbers]) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.stats
 import yaml
 from conftest import run
 from sklearn.datasets import make_circles
@@ -16,11 +17,23 @@ from sklearn.datasets import make_circles
 from stages.evidence.claims import NO_PRACTICAL_DIFFERENCE, REFUTED, SUPPORTED
 from stages.evidence.report import COMMANDS
 from stages.params import load_params
+from stages.training.datasets import load_source, read_csv, split_rows
 from studies import measures, report
 from studies.experiments import STUDIES, Study, Variant, load_studies
-from studies.green_line import worth_of_factors
-from studies.measures import Number, mean_of, ratio_of, ratio_slope_of, reaches, shapley, share_of, slopes
+from studies.green_line import FACTORS, SPLITS, worth_of_factors
+from studies.measures import (
+    Number,
+    crossed_mean_of,
+    mean_of,
+    ratio_of,
+    ratio_slope_of,
+    reaches,
+    shapley,
+    share_of,
+    slopes,
+)
 from studies.other_data import HEADS
+from studies.overfit import last_epoch
 from studies.sigmoid import MEASURES, stability
 
 ROOT = Path(__file__).parents[1]
@@ -112,6 +125,40 @@ def test_the_gap_is_split_by_hand() -> None:
     assert {factor: part.item() for factor, part in parts.items()} == pytest.approx(by_hand)
 
 
+def test_the_gap_is_split_shuffle_by_shuffle() -> None:
+    random = np.random.default_rng(0)
+    one = {(w, bn, split): random.uniform(size=5) for w in (2, 3) for bn in (False, True) for split in SPLITS}
+    other = {cell: random.uniform(size=5) if cell[-1] == "shuffled" else value for cell, value in one.items()}
+    both = {cell: np.stack([one[cell], other[cell]]) if cell[-1] == "shuffled" else one[cell] for cell in one}
+    parts, *by_shuffle = (shapley(list(FACTORS), worth_of_factors(cells)) for cells in (both, one, other))
+    for factor, part in parts.items():
+        np.testing.assert_allclose(part, [of_shuffle[factor] for of_shuffle in by_shuffle])
+    gap = one[3, True, "tail"] - one[2, False, "tail"]
+    np.testing.assert_allclose(sum(parts.values()), [gap, gap])
+
+
+def test_the_rows_that_are_shuffled_are_the_tutorials() -> None:
+    overrides = [variant.overrides for variant in ALL["green_line"].variants.values()]
+    (path,) = {override["data.source"] for override in overrides}
+    rows = read_csv(ROOT / path)
+    tutorial = load_source("tutorial_rings", samples=None, noise=None, seed=1)
+    assert (rows.columns, rows.classes) == (tutorial.columns, tutorial.classes)
+    np.testing.assert_array_equal(rows.x, tutorial.x)
+    np.testing.assert_array_equal(rows.y, tutorial.y)
+    shuffles = {
+        split_rows(rows, split="shuffled", val_fraction=0.2, seed=override["data.seed"])[1].x.tobytes()
+        for override in overrides
+        if override["data.split"] == "shuffled"
+    }
+    assert len(shuffles) == NUMBERS["green_line"]["shuffles"].value
+
+
+def test_equal_steps_are_fewer_epochs_of_small_batches() -> None:
+    sizes = [8, 16, 32, 64, 128]
+    assert [last_epoch("epochs", size, 128, 400) for size in sizes] == [400] * 5
+    assert [last_epoch("steps", size, 128, 400) for size in sizes] == [25, 50, 100, 200, 400]
+
+
 def test_slopes_are_those_of_a_least_squares_fit() -> None:
     effects = np.random.default_rng(0).normal(size=(5, 7))
     x = [3, 4, 5, 6, 7]
@@ -142,6 +189,29 @@ def test_stability_of_a_unit_by_hand() -> None:
     assert list(found) == list(MEASURES)[-4:]
 
 
+def test_an_interval_over_shuffles_and_seeds() -> None:
+    seeds = np.random.default_rng(0).normal(size=9)
+    of_seeds, alike = mean_of("", "", seeds, ""), crossed_mean_of("", "", np.tile(seeds, (4, 1)), "")
+    assert (alike.value, alike.ci_low, alike.ci_high) == pytest.approx(
+        (of_seeds.value, of_seeds.ci_low, of_seeds.ci_high)
+    )  # the shuffles make no difference
+    shuffles = crossed_mean_of("", "", np.tile(seeds, (4, 1)).T, "")
+    assert (shuffles.ci_low, shuffles.ci_high, shuffles.n) == (alike.ci_low, alike.ci_high, 4)
+    crossed = crossed_mean_of("", "", np.array([[0.0, 2], [4, 6]]), "")  # means 1, 5 and 2, 4: squares 4 + 1
+    degrees = 5**2 / (4**2 + 1**2)
+    assert (crossed.value, crossed.ci_high) == pytest.approx((3, 3 + scipy.stats.t.ppf(0.975, degrees) * 5**0.5))
+
+
+def test_an_interval_over_shuffles_and_seeds_covers_the_mean() -> None:
+    random = np.random.default_rng(0)
+    found = []
+    for _ in range(1000):
+        effects = random.normal(size=(8, 1)), 3 * random.normal(size=(1, 50)), random.normal(size=(8, 50))
+        number = crossed_mean_of("", "", sum(effects), "")
+        found.append(number.ci_low < 0 < number.ci_high)
+    assert 0.94 < np.mean(found) < 0.985
+
+
 def test_numbers_come_with_their_intervals() -> None:
     values = np.array([1.0, 2, 3, 4])
     mean = mean_of("mean", "", values, "experiment")
@@ -168,6 +238,18 @@ def test_a_template_shows_a_number_with_its_interval_or_alone() -> None:
     assert report.fill("{gap:+.2f} of {gap.n},\n {gap.value:.0%}; {limit:.3f}", numbers) == (
         "+0.12 [+0.10, +0.15] of 20, 12%; 0.841"
     )
+
+
+def test_a_title_has_lines_of_about_one_length() -> None:
+    assert report.wrap("short enough") == "short enough"
+    title = "word " * 20 + "end"  # 103 letters
+    assert report.wrap(title).splitlines() == ["word " * 9 + "word", "word " * 10 + "end"]
+
+
+def test_names_that_differ_in_their_number_are_listed_by_first_and_last() -> None:
+    assert report.list_names("tail") == "`tail`"
+    assert report.list_names("") == ""
+    assert report.list_names("two-tail two-8 two-16 two-32 three-1") == "`two-tail`, `two-8` to `32`, `three-1`"
 
 
 def test_a_block_is_replaced_and_nothing_else() -> None:
@@ -275,7 +357,8 @@ def test_what_the_text_on_the_green_line_says_without_numbers() -> None:
     )
     assert above(found["neuron_tail"])
     assert above(found["bn_tail"])
-    assert found["gap_shuffled"].value > found["gap_tail"].value  # "the gap is no artefact of the split"
+    assert not above(found["split"])  # "the split does not make it"
+    assert found["gap_smallest"].value > found["gap_tail"].value  # "the gap is no artefact of the split"
 
 
 def test_what_the_text_on_the_second_tutorial_says_without_numbers() -> None:
@@ -307,18 +390,17 @@ def test_what_the_text_on_the_sigmoids_says_without_numbers() -> None:
 
 
 def test_what_the_text_on_overfitting_says_without_numbers() -> None:
-    found = NUMBERS["overfit"]
-    sizes = [8, 16, 32, 64, 128]
-    assert found["rows"].value == sizes[-1]  # "all rows"
-    assert above(found["baseline_train_128"], 0.99)  # "both fit all"
-    assert above(found["bn_train_128"], 0.99)
-    assert above(found["early_128"])  # "wider"
-    assert all(below(found[f"gap_{size}"]) and below(found[f"accuracy_{size}"]) for size in sizes)
-    assert above(found["share_128"])
-    assert below(found["share_trend"])
+    found, sizes = NUMBERS["overfit"], [8, 16, 32, 64, 128]
+    assert found["rows"].value == sizes[-1]  # "the full batch"
+    assert found["share_128"].value == found["share_128_epochs"].value  # of which 400 steps are 400 epochs
+    for suffix in ("", "_epochs"):
+        assert all(below(found[f"gap_{size}{suffix}"]) for size in sizes)  # "takes away"
+        assert all(below(found[f"accuracy_{size}{suffix}"]) for size in sizes)  # "it costs accuracy in all"
+        assert below(found[f"share_trend{suffix}"])
+        assert below(found["gap_128"], found[f"gap_8{suffix}"].value * 8 / 128)  # "not in proportion to 1/B"
+    assert above(found["gap_trend_epochs"])  # "shrinks at equal epochs only"
     assert below(found["gap_trend"])
-    runs = [variant.overrides for variant in ALL["overfit"].variants.values()]
-    assert {run["epochs"] * sizes[-1] // run["batch_size"] for run in runs} == {400}  # "400 steps each"
+    assert above(found["early_128"])  # "wider"
 
 
 def test_what_the_text_on_other_data_says_without_numbers() -> None:
