@@ -118,13 +118,14 @@ class NormalizationParams(_Section):
 
     @model_validator(mode="after")
     def _settings_fit_the_kind(self) -> "NormalizationParams":
-        for name, (default, kinds) in BN_SETTINGS.items():
-            value = getattr(self, name)
-            if self.kind not in kinds and value != default:
-                raise ValueError(
-                    f"bn.{name} = {value!r} contradicts bn.kind = {self.kind!r}, which makes no use of it:"
-                    f" expected {str(default).lower()}, or kind: {', '.join(kinds)}"
-                )
+        wrong = [
+            f"bn.{name} = {value!r} contradicts bn.kind = {self.kind!r}, which makes no use of it:"
+            f" expected {str(default).lower()}, or kind: {', '.join(kinds)}"
+            for name, (default, kinds) in BN_SETTINGS.items()
+            if self.kind not in kinds and (value := getattr(self, name)) != default
+        ]
+        if wrong:
+            raise ValueError("\n".join(wrong))
         return self
 
 
@@ -216,7 +217,8 @@ def load_params(path: str | Path = "params.yaml") -> Params:
     try:
         return Params.model_validate(values)
     except ValidationError as error:
-        raise InputError("\n".join(f"{path}: {_describe(detail)}" for detail in error.errors())) from None
+        lines = (line for detail in error.errors() for line in _describe(detail).splitlines())
+        raise InputError("\n".join(f"{path}: {line}" for line in lines)) from None
 
 
 def parse_yaml(text: str) -> Any:
@@ -245,7 +247,7 @@ _resolve(
 
 
 def _describe(detail: dict[str, Any]) -> str:
-    """Say in one line what is wrong, given one of pydantic's error details."""
+    """Say what is wrong, given one of pydantic's error details: a line for each value."""
     if detail["type"] == "value_error":
         return str(detail["ctx"]["error"])
     key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in detail["loc"]).removeprefix(".")

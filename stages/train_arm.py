@@ -85,7 +85,7 @@ def _notes(arm: str, params: Params, architecture: "Architecture", rows: int) ->
     if arm == "bn" and not _contrast(params).alike:
         yield f"a pair {_contrast(params).pair}"
     if architecture.normalizes_pairs:
-        yield "features normalized two by two come out as -1 and 1: all they keep is which of the two is larger"
+        yield "features normalized two by two come out near -1 and 1: they keep little but which of the two is larger"
 
 
 def _contrast(params: Params) -> "Contrast":

@@ -12,6 +12,7 @@ from stages.evidence.endpoints import (
     final_accuracy,
     fluctuation,
     generalization_gap,
+    load_diagnostics,
     load_history,
     log_covariate_shift,
     log_half_gain_rate,
@@ -19,6 +20,7 @@ from stages.evidence.endpoints import (
     share_that_reached,
     shared_target,
 )
+from stages.training.diagnostics import DIAGNOSTICS
 
 NAN, INF = float("nan"), float("inf")
 
@@ -145,9 +147,21 @@ def test_what_is_not_read_of_a_history_changes_nothing(tmp_path: Path, epochs: i
     random = np.random.default_rng(0)
     accuracies = {lr: random.uniform(size=(3, epochs + 1)).tolist() for lr in (0.1, 0.2, 0.4)}
     whole = history(accuracies, val_loss=0.5, train_loss=0.25)
-    whole.to_parquet(tmp_path / "history.parquet", index=False)
+    whole.to_parquet(tmp_path / "history.parquet", index=False, row_group_size=7)  # of some groups no row is read
     read = load_history(tmp_path / "history.parquet", 0.2, epochs)
     assert len(read) == 3 * (epochs + 1 + 2 * min(epochs + 1, 11))
     for left, right in zip(accuracy_by_rate(read), accuracy_by_rate(whole), strict=True):
         np.testing.assert_array_equal(left, right)
     np.testing.assert_array_equal(fluctuation(read, 0.2), fluctuation(whole, 0.2))
+
+
+def test_of_diagnostics_what_is_looked_at_is_read_whole(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    rows = np.array([(seed, epoch) for seed in range(3) for epoch in range(11)])
+    whole = pd.DataFrame(rows, columns=["seed", "epoch"]).assign(
+        **{name: random.uniform(size=len(rows)) for name in DIAGNOSTICS}
+    )
+    whole.to_parquet(tmp_path / "diagnostics.parquet", index=False, row_group_size=7)
+    read = load_diagnostics(tmp_path / "diagnostics.parquet")
+    percentiles = ["input_p15", "input_p50", "input_p85"]
+    pd.testing.assert_frame_equal(read, whole.drop(columns=percentiles), check_dtype=False, check_like=True)

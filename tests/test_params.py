@@ -159,6 +159,14 @@ def test_a_wrong_value_gets_one_line(tmp_path: Path, changes: dict[str, object],
     assert "\n" not in str(caught.value)
 
 
+def test_every_setting_without_effect_gets_a_line(tmp_path: Path) -> None:
+    changes = {"bn__kind": "none", "bn__eps": 0.001, "bn__momentum": 0.01, "lr": -1}
+    with pytest.raises(InputError) as caught:
+        load_params(write(tmp_path, **changes))
+    keys = [line.split(": ")[1].split(" = ")[0] for line in str(caught.value).splitlines()]
+    assert keys == ["lr", "bn.momentum", "bn.eps"]
+
+
 def test_every_wrong_value_gets_its_own_line(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         load_params(write(tmp_path, lr="fast", bn__eps=-1))

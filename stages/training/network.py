@@ -50,7 +50,7 @@ class Architecture:
 
     @property
     def normalizes_pairs(self) -> bool:
-        """Whether layer or group norm has groups of two features, which it makes -1 and 1."""
+        """Whether layer or group norm has groups of two features, which it brings near -1 and 1."""
         norm = self.normalization
         if norm is None or norm.kind == "batch":
             return False
