@@ -18,8 +18,8 @@ from stages.evidence.claims import NO_PRACTICAL_DIFFERENCE, REFUTED, SUPPORTED
 from stages.evidence.report import COMMANDS
 from stages.params import load_params
 from stages.training.datasets import load_source, read_csv, split_rows
-from studies import measures, report
-from studies.experiments import STUDIES, Study, Variant, load_studies
+from studies import experiments, measures, report
+from studies.experiments import STUDIES, Study, Variant, is_current, load_studies, run_missing
 from studies.green_line import FACTORS, SPLITS, worth_of_factors
 from studies.measures import (
     Number,
@@ -257,6 +257,44 @@ def test_a_block_is_replaced_and_nothing_else() -> None:
     written = report.insert(text, "block", "new\nlines")
     assert written == text.replace("old", "new\nlines")
     assert report.insert(written, "block", "old") == text
+
+
+@pytest.fixture
+def csv_experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The commit of an experiment in the working directory, a repository with rows.csv and params.yaml."""
+    monkeypatch.chdir(tmp_path)
+    Path("rows.csv").write_text("x,label\n1,0\n")
+    Path("params.yaml").write_text("data: {source: rows.csv}\n")
+    run(["git", "init", "--quiet"], tmp_path)
+    run(["git", "config", "user.name", "Test"], tmp_path)
+    run(["git", "config", "user.email", "test@example.org"], tmp_path)
+    run(["git", "add", "."], tmp_path)
+    run(["git", "commit", "--quiet", "--message", "Experiment"], tmp_path)
+    return run(["git", "rev-parse", "HEAD"], tmp_path).strip()
+
+
+def test_an_experiment_is_outdated_by_the_csv_that_it_reads(csv_experiment: str) -> None:
+    assert is_current(csv_experiment, {"data": {"source": "rows.csv"}})
+    Path("rows.csv").write_text("x,label\n2,0\n")
+    assert not is_current(csv_experiment, {"data": {"source": "rows.csv"}})
+
+
+def test_an_experiment_is_not_outdated_by_a_csv_that_it_does_not_read(csv_experiment: str) -> None:
+    Path("params.yaml").write_text("data: {source: moons}\n")
+    run(["git", "commit", "--all", "--quiet", "--message", "Moons"], Path.cwd())
+    Path("rows.csv").write_text("x,label\n2,0\n")
+    assert is_current("HEAD", {"data": {"source": "moons"}})
+
+
+@pytest.mark.parametrize(("source", "anew"), [("rows.csv", ["--force"]), ("moons", [])])
+def test_what_reads_a_csv_is_not_taken_from_the_run_cache(
+    source: str, anew: list[str], csv_experiment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    monkeypatch.setattr(experiments, "_dvc", lambda *arguments: calls.append(list(arguments)))
+    variants = {"only": Variant("name", {"data.source": source})}
+    run_missing([Study("study", *[""] * 5, variants=variants, published={}, labels={})])
+    assert calls == [["exp", "run", "--temp", *anew, "--name", "name", "-S", f"data.source={source}"]]
 
 
 @pytest.fixture(scope="module")
