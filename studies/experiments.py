@@ -16,7 +16,7 @@ from stages.params import parse_yaml
 
 FOLDER = Path(__file__).parent
 STUDIES = ("tutorial", "green_line", "circles", "sigmoid", "overfit", "other_data")
-MAKE_RESULTS = ("stages", "dvc.yaml", "data/own")  # what an experiment's outputs depend on, beside its params
+MAKE_RESULTS = ("stages", "dvc.yaml", "data/own")  # what all outputs depend on, beside params and a CSV that they name
 
 
 @dataclass(frozen=True)
@@ -76,15 +76,17 @@ def run_missing(studies: Sequence[Study]) -> None:
     variants = [variant for study in studies for variant in study.variants.values()]
     revisions = experiment_revisions()
     for number, variant in enumerate(variants, start=1):
-        name, revision = variant.experiment, revisions.get(variant.experiment)
+        name, revision, params = variant.experiment, revisions.get(variant.experiment), variant.params(default)
         print(f"{number}/{len(variants)} {name}: ", end="", flush=True)
-        if revision and is_current(revision, variant.params(default)):
+        if revision and is_current(revision, params):
             print("is there")
             continue
         if revision:
             _dvc("exp", "remove", name)
         start = time.perf_counter()
-        _dvc("exp", "run", "--temp", "--name", name, *variant.arguments())
+        # DVC does not watch that CSV: it would take what it made of the same params before.
+        anew = ["--force"] if csv_source(params) else []
+        _dvc("exp", "run", "--temp", *anew, "--name", name, *variant.arguments())
         print(f"{time.perf_counter() - start:.0f} s", flush=True)
 
 
@@ -97,9 +99,16 @@ def experiment_revisions() -> dict[str, str]:
 
 
 def is_current(revision: str, params: Mapping[str, Any]) -> bool:
-    """Tell whether an experiment ran with these params, and with the code that is in the workspace."""
-    same_code = subprocess.run(["git", "diff", "--quiet", revision, "--", *MAKE_RESULTS], check=False).returncode == 0
-    return same_code and parse_yaml(_git("show", f"{revision}:params.yaml")) == params
+    """Tell whether an experiment ran with these params, and with the code and the CSV that are in the workspace."""
+    paths = [*MAKE_RESULTS, *csv_source(params)]
+    same_files = subprocess.run(["git", "diff", "--quiet", revision, "--", *paths], check=False).returncode == 0
+    return same_files and parse_yaml(_git("show", f"{revision}:params.yaml")) == params
+
+
+def csv_source(params: Mapping[str, Any]) -> list[str]:
+    """Return the path of the CSV that the rows are read from, or nothing where they are not."""
+    source = params["data"]["source"]
+    return [source] if source.endswith(".csv") else []
 
 
 class Outputs:

@@ -8,8 +8,8 @@ of them in place, the worth is the gap of the network that has them over the pla
 
 so that the split alone is worth nothing, and all three the published gap. Each factor's contribution is its Shapley
 value, what it adds on average over the six orders in which they can be put in place (Shapley 1953; Shorrocks 2013):
-the split's is how much it enlarges what the other two bring. Contributions are means over seeds, and add up to the gap.
-On the tail split alone, which is all that the tutorial shows, the third neuron and batch normalization share the gap.
+the split's is how much it enlarges what the other two bring. They are means over seeds and shuffles, and add up to the
+gap. On the tail split alone, which is all that the tutorial shows, the third neuron and batch normalization share it.
 
 The tail split is one, shuffled splits are many: the same rows are shuffled several times. What is measured on shuffled
 splits is a mean over shuffles and seeds, and its interval is over both; on the tail split both are over seeds.
@@ -74,8 +74,9 @@ def _of_split(split: str, mean: Callable[..., Number], cells: Cells, names: Name
 def _of_shuffles(gaps: np.ndarray, experiments: str) -> Iterator[Number]:
     """Return how many shuffles there are, and the ends of their gaps (K,)."""
     yield Number("shuffles", "shuffles of the rows", len(gaps), experiments=experiments)
+    what = f"gap of {_in_words(*GAPS['gap'], 'shuffled')} over {_in_words(2, False, 'shuffled')}"
     for name, gap in {"smallest": gaps.min(), "largest": gaps.max()}.items():
-        yield Number(f"gap_{name}", f"the {name} of these gaps on one shuffle", float(gap), experiments=experiments)
+        yield Number(f"gap_{name}", f"{what}: the {name} on one shuffle", float(gap), experiments=experiments)
 
 
 def _of_factors(worth: Mapping[frozenset[str], np.ndarray], names: Names) -> Iterator[Number]:

@@ -18,6 +18,8 @@ AT_LEAST = 1e-9  # what rounding takes from an accuracy
 class Number:
     """One number of a study: `what` in words, and where it has one its 95% interval over `n` seeds.
 
+    Where `shuffles` is not 0, the interval is over as many shuffles of the rows too, with `n` seeds on each.
+
     In a template, `{name:.2f}` gives it with its interval, `{name.value:.2f}` alone. `experiments` are names with
     spaces between them; `verdict` is that on a claim.
     """
@@ -30,6 +32,7 @@ class Number:
     n: int = 0
     experiments: str = ""
     verdict: str = ""
+    shuffles: int = 0
 
     def __format__(self, spec: str) -> str:
         low, high = format(self.ci_low, spec), format(self.ci_high, spec)
@@ -59,20 +62,25 @@ def mean_of(name: str, what: str, values: np.ndarray, experiments: str) -> Numbe
 def crossed_mean_of(name: str, what: str, values: np.ndarray, experiments: str) -> Number:
     """Return the mean over shuffles of the rows and seeds (K, S), with an interval over both.
 
-    Every shuffle has the same seeds. The squared standard errors of the means over either add up (Cameron, Gelbach &
-    Miller 2011, without the term that they take off again, so never too small); Student's t with the degrees of freedom
-    of Welch & Satterthwaite.
+    It estimates the mean over all shuffles of these rows and all seeds. Every shuffle has the same seeds. The squared
+    standard errors of the means over either add up (Cameron, Gelbach & Miller 2011, without the term that they take off
+    again: too large on average, by the interaction's share); Student's t, with the degrees of freedom of Satterthwaite
+    (1946).
     """
     from scipy.special import stdtrit
 
+    if min(values.shape) < 2:
+        raise ValueError(f"{name}: expected at least 2 shuffles and 2 seeds, got values of shape {values.shape}")
     squares, freedom = [], []
     for means in (values.mean(axis=1), values.mean(axis=0)):
         squares.append(means.var(ddof=1) / len(means))
         freedom.append(len(means) - 1)
-    both = sum(squares)
-    degrees = both**2 / sum(square**2 / free for square, free in zip(squares, freedom, strict=True))
-    mean, reach = float(values.mean()), float(stdtrit(degrees, 0.975) * np.sqrt(both))
-    return Number(name, what, mean, mean - reach, mean + reach, values.shape[1], experiments)
+    mean, both, reach = float(values.mean()), sum(squares), 0.0
+    if both > 0:
+        degrees = both**2 / sum(square**2 / free for square, free in zip(squares, freedom, strict=True))
+        reach = float(stdtrit(degrees, 0.975) * np.sqrt(both))
+    shuffles, seeds = values.shape
+    return Number(name, what, mean, mean - reach, mean + reach, seeds, experiments, shuffles=shuffles)
 
 
 def share_of(name: str, what: str, happens: np.ndarray, experiments: str) -> Number:

@@ -5,13 +5,13 @@ equally many epochs. One experiment has both, as what comes after an epoch chang
 """
 
 from collections.abc import Mapping, Sequence
+from math import ceil
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from stages import ARMS, COLORS
 from stages.evidence.curves import final_values
-from stages.evidence.endpoints import final_accuracy, generalization_gap
 from stages.evidence.paired import mean_interval
 from studies.experiments import Outputs, Study
 from studies.measures import LABELS, Analysis, Number, mean_of, ratio_of, ratio_slope_of, slopes
@@ -19,10 +19,7 @@ from studies.measures import LABELS, Analysis, Number, mean_of, ratio_of, ratio_
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-ENDPOINTS = {
-    "gap": (generalization_gap, "validation loss less training loss, nats"),
-    "accuracy": (final_accuracy, "validation accuracy, last 10 epochs"),
-}
+ENDPOINTS = {"gap": "validation loss less training loss, nats", "accuracy": "validation accuracy"}
 STYLES = {"steps": "-", "epochs": "--"}  # what all batch sizes have had as many of
 SUFFIXES = {"steps": "", "epochs": "_epochs"}  # of a number's name
 
@@ -36,43 +33,56 @@ def analyse(study: Study, outputs: Mapping[str, Outputs]) -> Analysis:
     numbers = [Number("rows", "training rows", rows, experiments=experiments)]
     values = {}
     for equal in STYLES:
-        lasts = [last_epoch(equal, size, rows, epochs) for size in sizes]
+        lasts = last_epochs(equal, sizes, rows, epochs)
         measured = [_measure(run, last) for run, last in zip(runs, lasts, strict=True)]
         values[equal] = {name: np.stack([of[name] for of in measured]) for name in measured[0]}  # (X, 2, S) each
         numbers += _compare(values[equal], sizes, f"after {epochs} {equal}", SUFFIXES[equal], runs)
     early = _measure(runs[-1], epochs // 4)["gap"]
-    what = f"{ENDPOINTS['gap'][1]}, batches of {sizes[-1]}, after {epochs // 4} epochs, with less without"
+    what = f"{ENDPOINTS['gap']}, batches of {sizes[-1]}, after {epochs // 4} epochs, with less without"
     numbers.append(mean_of(f"early_{sizes[-1]}", what, early[1] - early[0], runs[-1].experiment))
     return Analysis(
         numbers,
         lambda *panels: [
             _draw(axes, sizes, {f"{epochs} {equal}": values[equal][name] for equal in STYLES}, words)
-            for axes, (name, (_, words)) in zip(panels, ENDPOINTS.items(), strict=True)
+            for axes, (name, words) in zip(panels, ENDPOINTS.items(), strict=True)
         ],
         f"mean over {early.shape[-1]} paired seeds with its 95% interval; the largest batch is all rows",
         panels=2,
     )
 
 
-def last_epoch(equal: str, size: int, rows: int, epochs: int) -> int:
-    """Return the epoch to look at: the last, or that after as many steps as the full batch takes in all epochs."""
-    return epochs * size // rows if equal == "steps" else epochs
+def last_epochs(equal: str, sizes: Sequence[int], rows: int, epochs: int) -> list[int]:
+    """Return the epoch to look at for each batch size: the last, or that after as many steps as there are epochs.
+
+    The largest batch is all rows, and takes one step an epoch.
+    """
+    if max(sizes) != rows:
+        raise ValueError(f"largest batch of {max(sizes)} rows: expected all {rows}")
+    if equal == "epochs":
+        return [epochs] * len(sizes)
+    steps_per_epoch = {size: ceil(rows / size) for size in sizes}
+    for size, steps in steps_per_epoch.items():
+        if epochs % steps:
+            raise ValueError(f"batches of {size}: expected {epochs} steps to be whole epochs of {steps} steps")
+    return [epochs // steps for steps in steps_per_epoch.values()]
 
 
 def _measure(run: Outputs, epoch: int) -> dict[str, np.ndarray]:
-    """Return the endpoints at an epoch and the training accuracy then, of both arms, (2, S) each."""
-    lr = run.params["lr"]
-    histories = [history[history["epoch"] <= epoch] for history in map(run.history, ARMS)]
-    measured = {name: np.stack([of(history, lr) for history in histories]) for name, (of, _) in ENDPOINTS.items()}
-    train = [final_values(history, lr)["train_accuracy"].to_numpy() for history in histories]
-    return measured | {"train": np.stack(train)}
+    """Return the endpoints after an epoch and the training accuracy then, of both arms, (2, S) each."""
+    histories = map(run.history, ARMS)
+    then = [final_values(history[history["epoch"] <= epoch], run.params["lr"]) for history in histories]
+    return {
+        "gap": np.stack([values["val_loss"] - values["train_loss"] for values in then]),
+        "accuracy": np.stack([values["val_accuracy"] for values in then]),
+        "train": np.stack([values["train_accuracy"] for values in then]),
+    }
 
 
 def _compare(
     values: Mapping[str, np.ndarray], sizes: Sequence[int], when: str, suffix: str, runs: Sequence[Outputs]
 ) -> list[Number]:
     """Return of values (X, 2, S) what they are at each batch size, and what a doubling of the batch changes."""
-    numbers, words = [], {name: words for name, (_, words) in ENDPOINTS.items()} | {"train": "training accuracy"}
+    numbers, words = [], ENDPOINTS | {"train": "training accuracy"}
     for place, (size, run) in enumerate(zip(sizes, runs, strict=True)):
         for name, what in words.items():
             pair, what = values[name][place], f"{what}, batches of {size}, {when}"
@@ -83,7 +93,7 @@ def _compare(
                 key = f"{name}_{size}{suffix}"
                 numbers.append(mean_of(key, f"{what}, with less without", pair[1] - pair[0], run.experiment))
     doublings, experiments = np.log2(sizes), " ".join(run.experiment for run in runs)
-    for name, (_, what) in ENDPOINTS.items():
+    for name, what in ENDPOINTS.items():
         trend = slopes(values[name][:, 1] - values[name][:, 0], doublings)
         what = f"{what}, {when}, with less without: change per doubling of the batch"
         numbers.append(mean_of(f"{name}_trend{suffix}", what, trend, experiments))

@@ -29,9 +29,9 @@ HEAD = """# Studies: published results rerun, and other questions
 
 `make studies` runs each study as DVC experiments (`studies/*.yaml` has their overrides), those that are missing, and
 writes this page, its figures and [results.csv](../studies/results.csv). Intervals are 95% intervals over seeds, on one
-data set each; where its rows are shuffled several times they are over seeds and shuffles. Under each figure are all
-numbers of the study with the experiments that they come from: `dvc exp apply NAME` brings one into the workspace,
-`dvc exp show` lists them.
+data set each; where its rows are shuffled several times they are over seeds and shuffles, and n is seeds x shuffles.
+Under each figure are all numbers of the study with the experiments that they come from: `dvc exp apply NAME` brings one
+into the workspace, `dvc exp show` lists them.
 """
 
 
@@ -133,18 +133,26 @@ def _table(numbers: Sequence[Number]) -> str:
     for number in numbers:
         interval = "" if math.isnan(number.ci_low) else f"[{number.ci_low:.4g}, {number.ci_high:.4g}]"
         value = number.verdict if math.isnan(number.value) else f"{number.value:.4g}"
-        lines.append(f"| {number.what} | {value} | {interval} | {number.n or ''} | {list_names(number.experiments)} |")
+        n = f"{number.n} x {number.shuffles}" if number.shuffles else number.n or ""
+        lines.append(f"| {number.what} | {value} | {interval} | {n} | {list_names(number.experiments)} |")
     return "\n".join(lines)
 
 
 def list_names(experiments: str) -> str:
-    """Return the names as Markdown, of those that follow each other and differ in their last number two."""
+    """Return the names as Markdown, of those that end in consecutive numbers the first and the last number."""
     listed = []
-    for stem, names in groupby(experiments.split(), lambda name: name.rstrip("0123456789")):
-        first, *others = names
+    for (stem, _), numbered in groupby(enumerate(experiments.split()), _stem_and_start):
+        first, *others = (name for _, name in numbered)
         last = f" to `{others[-1].removeprefix(stem)}`" if others else ""
         listed.append(f"`{first}`{last}")
     return ", ".join(listed)
+
+
+def _stem_and_start(numbered: tuple[int, str]) -> tuple[str, int]:
+    """Return a name without its number, and that number less the name's place: one value while they count up."""
+    place, name = numbered
+    stem = name.rstrip("0123456789")
+    return stem, int(name.removeprefix(stem) or place) - place
 
 
 def _summary(studies: Sequence[Study], numbers: Mapping[str, Numbers]) -> str:

@@ -6,20 +6,23 @@ import shlex
 from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.stats
 import yaml
 from conftest import run
 from sklearn.datasets import make_circles
 
+from stages import MEASURES as MEASURES_OF_EPOCHS
 from stages.evidence.claims import NO_PRACTICAL_DIFFERENCE, REFUTED, SUPPORTED
 from stages.evidence.report import COMMANDS
 from stages.params import load_params
 from stages.training.datasets import load_source, read_csv, split_rows
-from studies import measures, report
-from studies.experiments import STUDIES, Study, Variant, load_studies
+from studies import experiments, measures, report
+from studies.experiments import STUDIES, Study, Variant, is_current, load_studies, run_missing
 from studies.green_line import FACTORS, SPLITS, worth_of_factors
 from studies.measures import (
     Number,
@@ -33,7 +36,7 @@ from studies.measures import (
     slopes,
 )
 from studies.other_data import HEADS
-from studies.overfit import last_epoch
+from studies.overfit import _measure, last_epochs
 from studies.sigmoid import MEASURES, stability
 
 ROOT = Path(__file__).parents[1]
@@ -143,7 +146,7 @@ def test_the_rows_that_are_shuffled_are_the_tutorials() -> None:
     rows = read_csv(ROOT / path)
     tutorial = load_source("tutorial_rings", samples=None, noise=None, seed=1)
     assert (rows.columns, rows.classes) == (tutorial.columns, tutorial.classes)
-    np.testing.assert_array_equal(rows.x, tutorial.x)
+    np.testing.assert_allclose(rows.x, tutorial.x, rtol=1e-12)
     np.testing.assert_array_equal(rows.y, tutorial.y)
     shuffles = {
         split_rows(rows, split="shuffled", val_fraction=0.2, seed=override["data.seed"])[1].x.tobytes()
@@ -155,8 +158,29 @@ def test_the_rows_that_are_shuffled_are_the_tutorials() -> None:
 
 def test_equal_steps_are_fewer_epochs_of_small_batches() -> None:
     sizes = [8, 16, 32, 64, 128]
-    assert [last_epoch("epochs", size, 128, 400) for size in sizes] == [400] * 5
-    assert [last_epoch("steps", size, 128, 400) for size in sizes] == [25, 50, 100, 200, 400]
+    assert last_epochs("epochs", sizes, rows=128, epochs=400) == [400] * 5
+    assert last_epochs("steps", sizes, rows=128, epochs=400) == [25, 50, 100, 200, 400]
+    assert last_epochs("steps", [48, 130], rows=130, epochs=6) == [2, 6]  # 48, 48, and 34 rows
+
+
+def test_networks_are_compared_as_they_are_after_that_epoch() -> None:
+    table = pd.DataFrame([(0.1, seed, epoch) for seed in (0, 1) for epoch in range(4)], columns=["lr", "seed", "epoch"])
+    for place, name in enumerate(MEASURES_OF_EPOCHS):
+        table[name] = 10 * place + table["epoch"] ** 2 + table["seed"] / 2
+    outputs = SimpleNamespace(params={"lr": 0.1}, history=lambda arm: table)
+    at = {name: 10 * place + 2**2 for place, name in enumerate(MEASURES_OF_EPOCHS)}
+    assert {name: values.tolist() for name, values in _measure(outputs, 2).items()} == {
+        "gap": [[at["val_loss"] - at["train_loss"]] * 2] * 2,
+        "accuracy": [[at["val_accuracy"], at["val_accuracy"] + 0.5]] * 2,
+        "train": [[at["train_accuracy"], at["train_accuracy"] + 0.5]] * 2,
+    }
+
+
+def test_equal_steps_that_are_not_whole_epochs_are_an_error() -> None:
+    with pytest.raises(ValueError, match="batches of 8: expected 400 steps to be whole epochs of 17 steps"):
+        last_epochs("steps", [8, 130], rows=130, epochs=400)
+    with pytest.raises(ValueError, match="largest batch of 128 rows: expected all 130"):
+        last_epochs("epochs", [8, 128], rows=130, epochs=400)
 
 
 def test_slopes_are_those_of_a_least_squares_fit() -> None:
@@ -196,20 +220,33 @@ def test_an_interval_over_shuffles_and_seeds() -> None:
         (of_seeds.value, of_seeds.ci_low, of_seeds.ci_high)
     )  # the shuffles make no difference
     shuffles = crossed_mean_of("", "", np.tile(seeds, (4, 1)).T, "")
-    assert (shuffles.ci_low, shuffles.ci_high, shuffles.n) == (alike.ci_low, alike.ci_high, 4)
+    assert (shuffles.ci_low, shuffles.ci_high) == (alike.ci_low, alike.ci_high)
+    assert (shuffles.n, shuffles.shuffles) == (alike.shuffles, alike.n) == (4, 9)
     crossed = crossed_mean_of("", "", np.array([[0.0, 2], [4, 6]]), "")  # means 1, 5 and 2, 4: squares 4 + 1
     degrees = 5**2 / (4**2 + 1**2)
     assert (crossed.value, crossed.ci_high) == pytest.approx((3, 3 + scipy.stats.t.ppf(0.975, degrees) * 5**0.5))
 
 
-def test_an_interval_over_shuffles_and_seeds_covers_the_mean() -> None:
+def test_values_that_are_all_equal_have_an_interval_of_no_width() -> None:
+    number = crossed_mean_of("", "", np.full((2, 3), 0.5), "")
+    assert (number.value, number.ci_low, number.ci_high) == (0.5, 0.5, 0.5)
+
+
+@pytest.mark.parametrize("shape", [(1, 5), (5, 1)])
+def test_one_shuffle_or_seed_has_no_interval_over_both(shape: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match=r"gap: expected at least 2 shuffles and 2 seeds, got values of shape \("):
+        crossed_mean_of("gap", "", np.zeros(shape), "")
+
+
+@pytest.mark.parametrize(("interaction", "low", "high"), [(1, 0.94, 0.985), (30, 0.98, 1)])
+def test_an_interval_over_shuffles_and_seeds_covers_the_mean(interaction: float, low: float, high: float) -> None:
     random = np.random.default_rng(0)
     found = []
     for _ in range(1000):
         effects = random.normal(size=(8, 1)), 3 * random.normal(size=(1, 50)), random.normal(size=(8, 50))
-        number = crossed_mean_of("", "", sum(effects), "")
+        number = crossed_mean_of("", "", effects[0] + effects[1] + interaction * effects[2], "")
         found.append(number.ci_low < 0 < number.ci_high)
-    assert 0.94 < np.mean(found) < 0.985
+    assert low < np.mean(found) < high
 
 
 def test_numbers_come_with_their_intervals() -> None:
@@ -246,10 +283,17 @@ def test_a_title_has_lines_of_about_one_length() -> None:
     assert report.wrap(title).splitlines() == ["word " * 9 + "word", "word " * 10 + "end"]
 
 
-def test_names_that_differ_in_their_number_are_listed_by_first_and_last() -> None:
+def test_seeds_and_shuffles_are_counted_apart() -> None:
+    crossed = crossed_mean_of("", "gap", np.array([[0.0, 2, 4], [4, 6, 8]]), "tail")
+    table = report._table([crossed, mean_of("", "gap", np.array([1.0, 2]), "tail")])
+    assert [row.split(" | ")[3] for row in table.splitlines()[2:]] == ["3 x 2", "2"]
+
+
+def test_names_with_consecutive_numbers_are_listed_by_first_and_last() -> None:
     assert report.list_names("tail") == "`tail`"
     assert report.list_names("") == ""
-    assert report.list_names("two-tail two-8 two-16 two-32 three-1") == "`two-tail`, `two-8` to `32`, `three-1`"
+    assert report.list_names("two-tail two-9 two-10 two-11 three-12") == "`two-tail`, `two-9` to `11`, `three-12`"
+    assert report.list_names("two-8 two-16 two-17 tail head") == "`two-8`, `two-16` to `17`, `tail`, `head`"
 
 
 def test_a_block_is_replaced_and_nothing_else() -> None:
@@ -257,6 +301,44 @@ def test_a_block_is_replaced_and_nothing_else() -> None:
     written = report.insert(text, "block", "new\nlines")
     assert written == text.replace("old", "new\nlines")
     assert report.insert(written, "block", "old") == text
+
+
+@pytest.fixture
+def csv_experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The commit of an experiment in the working directory, a repository with rows.csv and params.yaml."""
+    monkeypatch.chdir(tmp_path)
+    Path("rows.csv").write_text("x,label\n1,0\n")
+    Path("params.yaml").write_text("data: {source: rows.csv}\n")
+    run(["git", "init", "--quiet"], tmp_path)
+    run(["git", "config", "user.name", "Test"], tmp_path)
+    run(["git", "config", "user.email", "test@example.org"], tmp_path)
+    run(["git", "add", "."], tmp_path)
+    run(["git", "commit", "--quiet", "--message", "Experiment"], tmp_path)
+    return run(["git", "rev-parse", "HEAD"], tmp_path).strip()
+
+
+def test_an_experiment_is_outdated_by_the_csv_that_it_reads(csv_experiment: str) -> None:
+    assert is_current(csv_experiment, {"data": {"source": "rows.csv"}})
+    Path("rows.csv").write_text("x,label\n2,0\n")
+    assert not is_current(csv_experiment, {"data": {"source": "rows.csv"}})
+
+
+def test_an_experiment_is_not_outdated_by_a_csv_that_it_does_not_read(csv_experiment: str) -> None:
+    Path("params.yaml").write_text("data: {source: moons}\n")
+    run(["git", "commit", "--all", "--quiet", "--message", "Moons"], Path.cwd())
+    Path("rows.csv").write_text("x,label\n2,0\n")
+    assert is_current("HEAD", {"data": {"source": "moons"}})
+
+
+@pytest.mark.parametrize(("source", "anew"), [("rows.csv", ["--force"]), ("moons", [])])
+def test_what_reads_a_csv_is_not_taken_from_the_run_cache(
+    source: str, anew: list[str], csv_experiment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    monkeypatch.setattr(experiments, "_dvc", lambda *arguments: calls.append(list(arguments)))
+    variants = {"only": Variant("name", {"data.source": source})}
+    run_missing([Study("study", *[""] * 5, variants=variants, published={}, labels={})])
+    assert calls == [["exp", "run", "--temp", *anew, "--name", "name", "-S", f"data.source={source}"]]
 
 
 @pytest.fixture(scope="module")
@@ -390,16 +472,23 @@ def test_what_the_text_on_the_sigmoids_says_without_numbers() -> None:
 
 
 def test_what_the_text_on_overfitting_says_without_numbers() -> None:
-    found, sizes = NUMBERS["overfit"], [8, 16, 32, 64, 128]
+    found, variants = NUMBERS["overfit"], ALL["overfit"].variants.values()
+    sizes = [variant.overrides["batch_size"] for variant in variants]
+    assert (sizes[0], sizes[-1]) == (8, 128)  # "in batches of 8"
     assert found["rows"].value == sizes[-1]  # "the full batch"
+    assert {variant.overrides["epochs"] for variant in variants} == {400}
+    for suffix, when in {"": "after 400 steps", "_epochs": "after 400 epochs"}.items():
+        assert all(when in found[f"{name}_8{suffix}"].what for name in ("share", "gap", "accuracy"))
+    assert "after 100 epochs" in found["early_128"].what
     assert found["share_128"].value == found["share_128_epochs"].value  # of which 400 steps are 400 epochs
     for suffix in ("", "_epochs"):
         assert all(below(found[f"gap_{size}{suffix}"]) for size in sizes)  # "takes away"
-        assert all(below(found[f"accuracy_{size}{suffix}"]) for size in sizes)  # "it costs accuracy in all"
         assert below(found[f"share_trend{suffix}"])
         assert below(found["gap_128"], found[f"gap_8{suffix}"].value * 8 / 128)  # "not in proportion to 1/B"
+    assert all(below(found[f"accuracy_{size}_epochs"]) for size in sizes)  # "by then it costs accuracy at every size"
+    assert not above(found["accuracy_8"])  # "nor a better network"
+    assert below(found["gap_trend"])  # "grows with the batch at equal steps": there the change of the gap is negative
     assert above(found["gap_trend_epochs"])  # "shrinks at equal epochs only"
-    assert below(found["gap_trend"])
     assert above(found["early_128"])  # "wider"
 
 
