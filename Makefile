@@ -20,7 +20,7 @@ studies: setup  ## run the studies that are missing; writes docs/studies.md and 
 	python -m studies.report
 
 test: setup  ## run the tests, one process per core
-	pytest --numprocesses logical --dist loadfile
+	pytest --numprocesses logical --dist loadfile --no-loadscope-reorder
 
 check: lint test  ## run the lint and the tests
 

@@ -33,7 +33,8 @@ def checksums(project: Path) -> dict[str, str]:
 
 
 def query(project: Path, sql: str) -> list[tuple[object, ...]]:
-    with contextlib.closing(sqlite3.connect(f"file:{project}/mlflow.db?mode=ro", uri=True)) as database:
+    """Read the store as any reader: the first after a kill takes back what the killed process had half written."""
+    with contextlib.closing(sqlite3.connect(f"file:{project}/mlflow.db?mode=rw", uri=True)) as database:
         return database.execute(sql).fetchall()
 
 
