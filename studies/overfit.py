@@ -9,6 +9,7 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from stages import ARMS, COLORS
 from stages.evidence.curves import final_values
@@ -30,14 +31,16 @@ def analyse(study: Study, outputs: Mapping[str, Outputs]) -> Analysis:
     sizes = [run.params["batch_size"] for run in runs]
     rows, epochs = len(runs[0].rows("train")), runs[0].params["epochs"]
     experiments = " ".join(run.experiment for run in runs)
+    histories = [[run.history(arm) for arm in ARMS] for run in runs]
+    lr = runs[0].params["lr"]
     numbers = [Number("rows", "training rows", rows, experiments=experiments)]
     values = {}
     for equal in STYLES:
         lasts = last_epochs(equal, sizes, rows, epochs)
-        measured = [_measure(run, last) for run, last in zip(runs, lasts, strict=True)]
+        measured = [_measure(of_run, lr, last) for of_run, last in zip(histories, lasts, strict=True)]
         values[equal] = {name: np.stack([of[name] for of in measured]) for name in measured[0]}  # (X, 2, S) each
         numbers += _compare(values[equal], sizes, f"after {epochs} {equal}", SUFFIXES[equal], runs)
-    early = _measure(runs[-1], epochs // 4)["gap"]
+    early = _measure(histories[-1], lr, epochs // 4)["gap"]
     what = f"{ENDPOINTS['gap']}, batches of {sizes[-1]}, after {epochs // 4} epochs, with less without"
     numbers.append(mean_of(f"early_{sizes[-1]}", what, early[1] - early[0], runs[-1].experiment))
     return Analysis(
@@ -67,10 +70,9 @@ def last_epochs(equal: str, sizes: Sequence[int], rows: int, epochs: int) -> lis
     return [epochs // steps for steps in steps_per_epoch.values()]
 
 
-def _measure(run: Outputs, epoch: int) -> dict[str, np.ndarray]:
+def _measure(histories: Sequence[pd.DataFrame], lr: float, epoch: int) -> dict[str, np.ndarray]:
     """Return the endpoints after an epoch and the training accuracy then, of both arms, (2, S) each."""
-    histories = map(run.history, ARMS)
-    then = [final_values(history[history["epoch"] <= epoch], run.params["lr"]) for history in histories]
+    then = [final_values(history[history["epoch"] <= epoch], lr) for history in histories]
     return {
         "gap": np.stack([values["val_loss"] - values["train_loss"] for values in then]),
         "accuracy": np.stack([values["val_accuracy"] for values in then]),

@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -167,9 +166,8 @@ def test_networks_are_compared_as_they_are_after_that_epoch() -> None:
     table = pd.DataFrame([(0.1, seed, epoch) for seed in (0, 1) for epoch in range(4)], columns=["lr", "seed", "epoch"])
     for place, name in enumerate(MEASURES_OF_EPOCHS):
         table[name] = 10 * place + table["epoch"] ** 2 + table["seed"] / 2
-    outputs = SimpleNamespace(params={"lr": 0.1}, history=lambda arm: table)
     at = {name: 10 * place + 2**2 for place, name in enumerate(MEASURES_OF_EPOCHS)}
-    assert {name: values.tolist() for name, values in _measure(outputs, 2).items()} == {
+    assert {name: values.tolist() for name, values in _measure([table, table], 0.1, 2).items()} == {
         "gap": [[at["val_loss"] - at["train_loss"]] * 2] * 2,
         "accuracy": [[at["val_accuracy"], at["val_accuracy"] + 0.5]] * 2,
         "train": [[at["train_accuracy"], at["train_accuracy"] + 0.5]] * 2,
