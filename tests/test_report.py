@@ -16,19 +16,13 @@ from stages.evidence import figures
 from stages.evidence.claims import CLAIMS, Experiment, Rules
 from stages.evidence.comparison import Comparison, compare_arms
 from stages.evidence.curves import summarize_epochs, summarize_quartiles
+from stages.evidence.endpoints import LOOKED_AT
 from stages.evidence.gallery import draw_all
 from stages.evidence.report import render_report
 from stages.evidence.wording import BATCH_NORM, Contrast, describe_contrast
 
 EPOCHS, SEEDS, RATES = 12, 8, (0.01, 0.1, 1.0)
-STEP_MEASURES = (
-    "covariate_shift",
-    "gradient_cosine",
-    "input_shift",
-    "loss_range",
-    "gradient_change",
-    "beta_smoothness",
-)
+STEP_MEASURES = [name for name in LOOKED_AT if name != "dead_layer"]
 
 
 def make_arm(random: np.random.Generator, gain: float) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -36,7 +30,7 @@ def make_arm(random: np.random.Generator, gain: float) -> tuple[pd.DataFrame, pd
     history = pd.DataFrame(random.uniform(0, 0.01, (len(index), 4)), index=index, columns=list(MEASURES)).reset_index()
     history["val_accuracy"] += 0.5 + gain * (history["lr"] < 1) * (history["epoch"] > 2)
     inside = pd.MultiIndex.from_product([range(SEEDS), range(EPOCHS + 1)], names=["seed", "epoch"])
-    diagnostics = pd.DataFrame(random.lognormal(size=(len(inside), 6)), index=inside, columns=list(STEP_MEASURES))
+    diagnostics = pd.DataFrame(random.lognormal(size=(len(inside), 6)), index=inside, columns=STEP_MEASURES)
     return history, diagnostics.assign(dead_layer=0.0).reset_index()
 
 

@@ -76,6 +76,14 @@ def assert_complete(folder: Path, arm: str) -> None:
     assert [output.model_id for output in parent.outputs.model_outputs] == [model.model_id]
 
 
+def assert_no_password(*folders: Path) -> None:
+    """Assert that no file holds the password, plain or as an address has it."""
+    for path in (path for folder in folders for path in folder.rglob("*")):
+        if path.is_file():
+            assert PASSWORD.encode() not in path.read_bytes(), path
+            assert PASSWORD.replace("/", "%2F").encode() not in path.read_bytes(), path
+
+
 @pytest.mark.parametrize("silent", [False, True])
 def test_a_server_that_does_not_answer_stops_the_stage_at_once(project: Path, port: int, silent: bool) -> None:
     listening = socket.create_server(("127.0.0.1", port), backlog=8) if silent else contextlib.nullcontext()
@@ -159,7 +167,4 @@ def test_what_a_server_misses_is_logged_later_and_once(project: Path, port: int,
             assert f"@{arm} is version {version}: the network of run '{arm}', {made}\n" in registered
     printed += registered
     assert PASSWORD not in printed
-    for path in (*(project / "results").rglob("*"), *tmp_path.rglob("*")):
-        if path.is_file():
-            assert PASSWORD.encode() not in path.read_bytes(), path
-            assert PASSWORD.replace("/", "%2F").encode() not in path.read_bytes(), path
+    assert_no_password(project / "results", tmp_path)
