@@ -32,10 +32,10 @@ ui: setup  ## serve the MLflow UI at http://127.0.0.1:5000
 	mlflow ui
 
 register: setup  ## register both networks in MLflow, as batchnorm-study@baseline and batchnorm-study@bn
-	@python -m stages.register
+	@python -m stages.tracking.register
 
 resync: setup  ## log to MLflow what it did not take while the stages ran
-	python -m stages.resync
+	python -m stages.tracking.resync
 
 bench: setup  ## time the stacked training against a DataLoader loop, and the whole run against what it cannot spare
 	python -m benchmarks.stacked

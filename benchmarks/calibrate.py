@@ -15,12 +15,12 @@ import numpy as np
 import pandas as pd
 import torch
 
+from stages.datasets import load_source, split_rows
 from stages.evidence.claims import CLAIMS, REFUTED, SUPPORTED, Experiment, Judgement, Rules, judge
 from stages.evidence.paired import PairedDifference, paired_difference, wilson_interval
 from stages.params import load_params
-from stages.training.arm import OTHER_ORDER, Schedule, Table, train_arm
-from stages.training.datasets import load_source, split_rows
 from stages.training.diagnostics import Diagnostics
+from stages.training.loop import OTHER_ORDER, Schedule, Table, train_arm
 from stages.training.network import Architecture
 
 ALPHA, RESAMPLES = 0.05, 999

@@ -132,7 +132,7 @@ def torch_vmap(task: Task) -> Run | None:
 
 def stacked(task: Task) -> Run:
     """Use this project's own training."""
-    from stages.training.arm import Schedule, Table, train_arm
+    from stages.training.loop import Schedule, Table, train_arm
     from stages.training.network import Architecture, Normalization
 
     tables = [Table(*rows) for rows in _tensors(task)]

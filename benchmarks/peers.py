@@ -22,8 +22,8 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from benchmarks.peer_loops import NEEDS, ONE_AT_A_TIME, PEERS, Run, Task
+from stages.datasets import load_source, split_rows
 from stages.params import load_params
-from stages.training.datasets import load_source, split_rows
 
 REPEATS = 3
 RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)

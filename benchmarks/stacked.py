@@ -15,8 +15,8 @@ import torch
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from stages.training.arm import Schedule, Table, evaluate, train_arm
 from stages.training.diagnostics import Diagnostics
+from stages.training.loop import Schedule, Table, evaluate, train_arm
 from stages.training.network import Architecture, Normalization, build_network
 from stages.training.replicas import stack
 

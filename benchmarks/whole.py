@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from stages.params import load_params
-from stages.training.arm import Schedule, Table, train_arm
+from stages.training.loop import Schedule, Table, train_arm
 from stages.training.network import Architecture, Normalization
 
 ROOT = Path(__file__).parents[1]

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from stages import ARMS, run_stage
 from stages.params import Params, load_params
-from stages.tracking import StageRun, track_stage
+from stages.tracking.run import StageRun, track_stage
 
 if TYPE_CHECKING:
     from stages.evidence.comparison import Comparison
@@ -73,7 +73,7 @@ def _read_comparison(params: Params) -> "Comparison":
     from stages.evidence.claims import Experiment, Rules, count_parameters
     from stages.evidence.comparison import compare_arms
     from stages.evidence.endpoints import load_diagnostics, load_history
-    from stages.evidence.wording import describe_contrast
+    from stages.history.wording import describe_contrast
 
     train, val = pd.read_csv("data/train.csv"), pd.read_csv("data/val.csv")
     classes = json.loads(Path("data/classes.json").read_text(encoding="utf-8"))
@@ -99,7 +99,7 @@ def _read_comparison(params: Params) -> "Comparison":
 def _write_results(comparison: "Comparison", metrics: dict[str, Any], params: Params) -> list[Path]:
     """Write all files, and return their paths."""
     from stages.evidence.gallery import draw_all
-    from stages.evidence.report import render_report
+    from stages.evidence.page import render_report
     from stages.evidence.summary import tabulate_claims
 
     (RESULTS / "metrics.json").write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n", encoding="utf-8")

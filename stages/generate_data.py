@@ -13,8 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from stages import run_stage
+from stages.datasets import add_label_noise, find_redundant_columns, load_source, split_rows, standardize
 from stages.params import load_params
-from stages.training.datasets import add_label_noise, find_redundant_columns, load_source, split_rows, standardize
 
 WATCHED = Path("data/own")
 

@@ -185,6 +185,11 @@ class Params(_Section):
         check_widths(self.bn.kind, self.bn.groups, widths, f"{key} = {widths!r}")
         return self
 
+    @property
+    def rates(self) -> list[float]:
+        """All learning rates to train at, ascending."""
+        return sorted({*self.lr_sweep, self.lr})
+
     def flat(self) -> dict[str, Any]:
         """Return every value under its dotted key, as MLflow logs them: `{"lr": 0.001, "data.source": ...}`."""
         return _flatten(self.model_dump())

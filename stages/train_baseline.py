@@ -1,14 +1,21 @@
 """Stage `train_baseline`: train the networks without any normalization.
 
-What it reads, writes and logs is in stages/train_arm.py, with <arm> = baseline.
+What it reads, writes and logs is in stages/arm/run.py, with <arm> = baseline.
 """
 
 from stages import run_stage
-from stages.train_arm import run_arm
+from stages.engine import Engine
+from stages.params import load_params
+from stages.tracking.run import track_stage
 
 
 def main() -> None:
-    run_arm("baseline")
+    params = load_params()
+    tags = {"arm": "baseline"}
+    with Engine() as engine, track_stage("train_baseline", params.flat(), tags=tags, rates=params.rates) as run:
+        from stages.arm.run import run_arm  # PyTorch is imported while MLflow connects
+
+        run_arm("baseline", params, engine, run)
 
 
 if __name__ == "__main__":

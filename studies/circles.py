@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from stages import COLORS
-from stages.evidence.curves import by_epoch_and_seed, final_values
 from stages.evidence.endpoints import epochs_to_target
-from stages.evidence.paired import mean_interval
+from stages.history.curves import by_epoch_and_seed, final_values
+from stages.history.moments import mean_interval
 from studies.experiments import Outputs, Study
 from studies.measures import Analysis, Number, bayes_accuracy_of_circles, circle_densities, mean_of, reaches, share_of
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stages import COLORS
-from stages.evidence.curves import final_values
+from stages.history.curves import final_values
 from studies.experiments import Outputs, Study
 from studies.measures import LABELS, Analysis, Number, crossed_mean_of, mean_of, ratio_of, shapley
 

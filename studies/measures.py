@@ -7,7 +7,8 @@ from math import factorial, nan
 
 import numpy as np
 
-from stages.evidence.paired import mean_interval, wilson_interval
+from stages.evidence.paired import wilson_interval
+from stages.history.moments import mean_interval
 
 LABELS = {"baseline": "without batch normalization", "bn": "with batch normalization"}
 RESAMPLES = 10_000

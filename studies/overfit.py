@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from stages import ARMS, COLORS
-from stages.evidence.curves import final_values
-from stages.evidence.paired import mean_interval
+from stages.history.curves import final_values
+from stages.history.moments import mean_interval
 from studies.experiments import Outputs, Study
 from studies.measures import LABELS, Analysis, Number, mean_of, ratio_of, ratio_slope_of, slopes
 

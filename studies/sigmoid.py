@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from stages import ARMS, COLORS
-from stages.evidence.curves import by_epoch_and_seed, final_values
 from stages.evidence.endpoints import accuracy_by_rate, epochs_to_target, final_accuracy
-from stages.evidence.paired import mean_interval
+from stages.history.curves import by_epoch_and_seed, final_values
+from stages.history.moments import mean_interval
 from studies.experiments import Outputs, Study
 from studies.measures import LABELS, Analysis, Number, mean_of
 

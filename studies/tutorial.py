@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stages import COLORS
-from stages.evidence.curves import final_values
+from stages.history.curves import final_values
 from studies.experiments import Outputs, Study
 from studies.measures import Analysis, Number, mean_of, reaches, share_of
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 import yaml
 
-from stages.training.arm import Table
+from stages.training.loop import Table
 
 ROOT = Path(__file__).parents[1]
 EPOCHS, SEEDS, RATES = 5, 4, [0.001, 0.1, 0.3, 1.0]

@@ -15,7 +15,7 @@ from benchmarks.calibrate import (
     find_known_effect,
     simulate,
 )
-from stages.training.arm import Schedule, train_arm
+from stages.training.loop import Schedule, train_arm
 
 
 def is_plausible(rate: Rate, expected: float) -> bool:

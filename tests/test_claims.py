@@ -31,7 +31,7 @@ from stages.evidence.paired import (
     wilson_interval,
 )
 from stages.evidence.summary import collect_claims, format_verdicts, tabulate_claims
-from stages.evidence.wording import describe_contrast
+from stages.history.wording import describe_contrast
 
 BY_NAME = {claim.name: claim for claim in CLAIMS}
 SMALLEST = {

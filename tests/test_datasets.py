@@ -12,7 +12,7 @@ from sklearn.datasets import (
 )
 
 from stages import InputError
-from stages.training.datasets import (
+from stages.datasets import (
     Rows,
     add_label_noise,
     find_redundant_columns,

@@ -11,7 +11,6 @@ from scipy.stats import wasserstein_distance
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stages.training.arm import ORDER, Schedule, Table, _generator, build_replicas, train_arm
 from stages.training.diagnostics import (
     DIAGNOSTICS,
     OF_A_STEP,
@@ -23,6 +22,7 @@ from stages.training.diagnostics import (
     landscape,
     measure_step,
 )
+from stages.training.loop import ORDER, Schedule, Table, _generator, build_replicas, train_arm
 from stages.training.loss import cross_entropy
 from stages.training.network import Architecture, Normalization
 from stages.training.replicas import select, unstack
@@ -340,7 +340,7 @@ def test_a_dead_layer_stays_dead_while_it_trains(
     network = build_replicas(Architecture(2), schedule)
     with torch.no_grad():
         network.linear2.bias[:] = -100
-    monkeypatch.setattr("stages.training.arm.build_replicas", lambda *arguments: network)
+    monkeypatch.setattr("stages.training.loop.build_replicas", lambda *arguments: network)
     table = measured(*tiny_tables, Architecture(2), schedule, lr=0.1)
     assert (table["dead_layer"] == 1).all()
     steps = table[table["epoch"] > 0]

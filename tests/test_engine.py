@@ -19,14 +19,13 @@ import pytest
 import torch
 from conftest import ROOT
 
-from stages import InputError
-from stages.arm_parts import ArmParts
+from stages import InputError, train_bn
+from stages.arm.parts import ArmParts
 from stages.engine import Engine
-from stages.evidence.curves import moments_by_epoch, summarize_epochs, tabulate_curves
-from stages.train_arm import run_arm
+from stages.history.curves import moments_by_epoch, summarize_epochs, tabulate_curves
 from stages.training import blocks
-from stages.training.arm import Schedule, Table, train_arm
 from stages.training.blocks import cut_blocks, train_block
+from stages.training.loop import Schedule, Table, train_arm
 from stages.training.network import Architecture, Normalization
 from stages.training.replicas import unstack
 
@@ -222,7 +221,7 @@ def test_a_device_that_is_not_there_opens_no_run(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     with pytest.raises(InputError, match=NO_CUDA):
-        run_arm("bn")
+        train_bn.main()
     assert not (tmp_path / "mlflow.db").exists()
 
 

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from stages.params import load_params
-from stages.views import view_tags
+from stages.tracking.views import view_tags
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from stages import ARMS
-from stages.tracking import file_md5
+from stages.tracking.run import file_md5
 from stages.training.network import load_network
 
 NAME = "batchnorm-study"
@@ -35,7 +35,7 @@ def registered(small_project: Path, uri: str) -> list[str]:
 
 
 def register(project: Path, uri: str, *, fails: bool = False) -> list[str]:
-    command = [sys.executable, "-m", "stages.register"]
+    command = [sys.executable, "-m", "stages.tracking.register"]
     return run(command, project, fails=fails, MLFLOW_TRACKING_URI=uri).splitlines()
 
 

@@ -23,9 +23,11 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from stages import InputError, outbox, tracking
+from stages import InputError
 from stages.params import load_params
-from stages.tracking import StageRun, track_stage
+from stages.tracking import outbox
+from stages.tracking import run as tracking
+from stages.tracking.run import StageRun, track_stage
 
 ROOT = Path(__file__).parents[1]
 PARAMS = load_params(ROOT / "params.yaml").flat()
@@ -165,7 +167,7 @@ def test_a_deleted_experiment_is_refused(store: MlflowClient) -> None:
 KILLED_STAGE = """
 import time
 from stages.params import load_params
-from stages.tracking import track_stage
+from stages.tracking.run import track_stage
 
 if __name__ == "__main__":
     with track_stage("train_bn", load_params().flat(), tags={"arm": "bn"}, rates=[0.1]) as run:

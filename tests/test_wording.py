@@ -3,7 +3,7 @@
 import pytest
 
 from stages.evidence.claims import CLAIMS
-from stages.evidence.wording import describe_contrast
+from stages.history.wording import describe_contrast
 
 CASES = {
     ("batch", None): (

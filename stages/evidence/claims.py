@@ -27,7 +27,7 @@ from stages.evidence.paired import (
     paired_statistic,
     probability_better,
 )
-from stages.evidence.wording import BATCH_NORM, Contrast
+from stages.history.wording import BATCH_NORM, Contrast
 
 SUPPORTED, REFUTED, INCONCLUSIVE = "supported", "refuted", "inconclusive"
 NO_PRACTICAL_DIFFERENCE, NOT_MEASURED = "no practical difference", "not measured"

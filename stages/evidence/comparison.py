@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from stages.evidence.claims import Experiment, Judgement, Rules, judge
-from stages.evidence.curves import final_values
 from stages.evidence.paired import PairedDifference, paired_difference
+from stages.history.curves import final_values
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from pyarrow import parquet
 
-from stages.evidence.curves import by_epoch_and_seed
+from stages.history.curves import by_epoch_and_seed
 
 ACCURACY = "val_accuracy"
 EPOCHS_RUNNING = 3  # at the target, for one lucky epoch is not learning

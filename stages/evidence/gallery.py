@@ -10,8 +10,9 @@ import pandas as pd
 
 from stages.evidence import endpoints, figures
 from stages.evidence.comparison import Comparison
-from stages.evidence.curves import median_seed, summarize_quartiles
-from stages.evidence.paired import PairedDifference, mean_interval, wilson_interval
+from stages.evidence.paired import PairedDifference, wilson_interval
+from stages.history.curves import median_seed, summarize_quartiles
+from stages.history.moments import mean_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,7 +9,7 @@ import pandas as pd
 
 from stages.evidence.claims import CLAIMS, FEWEST_PAIRS, INCONCLUSIVE, Judgement
 from stages.evidence.comparison import Comparison
-from stages.evidence.wording import Contrast
+from stages.history.wording import Contrast
 
 
 def collect_metrics(comparison: Comparison) -> dict[str, dict[str, Any]]:

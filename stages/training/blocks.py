@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from stages import InputError
-from stages.training.arm import Schedule, Table, train_arm
 from stages.training.diagnostics import Diagnostics
+from stages.training.loop import Schedule, Table, train_arm
 from stages.training.network import Architecture, build_network
 from stages.training.replicas import select
 

@@ -20,10 +20,10 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from stages.training.gradient import write_gradient
+from stages.training.layers import StackedLinear, write_gradient
 from stages.training.loss import cross_entropy
 from stages.training.network import ACTIVATIONS
-from stages.training.replicas import StackedLinear, flatten_parameters, is_narrow, repeat, select
+from stages.training.replicas import flatten_parameters, is_narrow, repeat, select
 
 Passed = Sequence[tuple[nn.Module, Tensor, Tensor]]  # each layer with its input and its output (S, F, N)
 OF_A_STEP = ("covariate_shift", "gradient_cosine", "loss_range", "gradient_change", "beta_smoothness")

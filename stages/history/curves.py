@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from stages import MEASURES
-from stages.evidence.paired import Moments
+from stages.history.moments import Moments
 
 
 def summarize_epochs(history: pd.DataFrame, lr: float) -> pd.DataFrame:

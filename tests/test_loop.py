@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stages import MEASURES
-from stages.training.arm import (
+from stages.training.loop import (
     ORDER,
     WEIGHTS,
     Schedule,
@@ -321,7 +321,7 @@ def test_a_diverged_replica_is_wrong_everywhere(tiny_tables: tuple[Table, Table]
 def test_large_tables_are_measured_in_parts(monkeypatch: pytest.MonkeyPatch, tiny_tables: tuple[Table, Table]) -> None:
     networks = build_replicas(Architecture(2, normalization=Normalization()), Schedule([0.01], [0, 1], 0, 16)).double()
     whole = evaluate(networks, *tiny_tables)
-    monkeypatch.setattr("stages.training.arm.EVALUATED_AT_ONCE", 7)
+    monkeypatch.setattr("stages.training.loop.EVALUATED_AT_ONCE", 7)
     for name, values in evaluate(networks, *tiny_tables).items():
         np.testing.assert_allclose(values, whole[name], rtol=1e-14)
 

@@ -27,9 +27,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from stages import COLORS, InputError, outbox
-from stages.background import BackgroundObject
-from stages.views import view_tags
+from stages import COLORS, InputError
+from stages.tracking import outbox
+from stages.tracking.background import BackgroundObject
+from stages.tracking.views import view_tags
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,7 +48,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 NO_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
 
-ROOT = Path(os.environ.get("DVC_ROOT", Path(__file__).parents[1])).resolve()
+ROOT = Path(os.environ.get("DVC_ROOT", Path(__file__).parents[2])).resolve()
 OUTBOX = ROOT / "mlflow-outbox"
 SECONDS_BETWEEN_WRITES = 2.0  # a write is one call for each run: the arm's, and its children's
 SECONDS_BETWEEN_ATTEMPTS = 10.0  # while the store fails

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from stages import MEASURES
 from stages.training.diagnostics import Diagnostics
-from stages.training.gradient import write_gradient
+from stages.training.layers import write_gradient
 from stages.training.loss import cross_entropy, is_right
 from stages.training.network import Architecture, build_network
 from stages.training.optimizers import Optimizer

@@ -15,11 +15,11 @@ from stages import ARMS, COLORS, MEASURES
 from stages.evidence import figures
 from stages.evidence.claims import CLAIMS, Experiment, Rules
 from stages.evidence.comparison import Comparison, compare_arms
-from stages.evidence.curves import summarize_epochs, summarize_quartiles
 from stages.evidence.endpoints import LOOKED_AT
 from stages.evidence.gallery import draw_all
-from stages.evidence.report import render_report
-from stages.evidence.wording import BATCH_NORM, Contrast, describe_contrast
+from stages.evidence.page import render_report
+from stages.history.curves import summarize_epochs, summarize_quartiles
+from stages.history.wording import BATCH_NORM, Contrast, describe_contrast
 
 EPOCHS, SEEDS, RATES = 12, 8, (0.01, 0.1, 1.0)
 STEP_MEASURES = [name for name in LOOKED_AT if name != "dead_layer"]

@@ -11,7 +11,7 @@ import torch
 from pyarrow import parquet
 from torch import nn
 
-from stages.evidence.curves import final_values
+from stages.history.curves import final_values
 from stages.training.blocks import TrainedBlock
 from stages.training.replicas import unstack
 

@@ -1,7 +1,7 @@
 """`make resync`: log what MLflow did not take while the stages ran, from the copies in mlflow-outbox/."""
 
 from stages import run_stage
-from stages.tracking import resync
+from stages.tracking.run import resync
 
 
 def main() -> None:

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from stages.training.arm import Schedule, build_replicas
-from stages.training.gradient import write_gradient
+from stages.training.layers import write_gradient
+from stages.training.loop import Schedule, build_replicas
 from stages.training.loss import cross_entropy
 from stages.training.network import ACTIVATIONS, Architecture, Normalization
 from stages.training.replicas import flatten_parameters, is_narrow, repeat, select, unstack

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from stages import ARMS, run_stage
 from stages.params import load_params
-from stages.tracking import REGISTERED_MODEL, register_networks
+from stages.tracking.run import REGISTERED_MODEL, register_networks
 
 
 def main() -> None:

@@ -11,9 +11,9 @@ from stages.evidence.claims import CLAIMS, INCONCLUSIVE, NO_PRACTICAL_DIFFERENCE
 from stages.evidence.comparison import Comparison
 from stages.evidence.gallery import Picture
 from stages.evidence.summary import describe_power, format_p
-from stages.evidence.wording import Contrast
+from stages.history.wording import Contrast
 
-TEMPLATE = Path(__file__).with_name("report.html.j2")
+TEMPLATE = Path(__file__).with_name("page.html.j2")
 MARKS = {SUPPORTED: "supported", REFUTED: "refuted", NO_PRACTICAL_DIFFERENCE: "none"}  # else open
 
 # What to run for another verdict than by default, and what it gave.

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from stages import InputError
+from stages.arm.settings import build_architecture, build_schedule, notes_before
 from stages.params import Params, load_params
-from stages.train_arm import _architecture, _notes, _schedule
-from stages.training.arm import ORDER, OTHER_ORDER
+from stages.training.loop import ORDER, OTHER_ORDER
 from stages.training.network import Architecture, Normalization
 
 COMMITTED = load_params(Path(__file__).parents[1] / "params.yaml")
@@ -20,14 +20,14 @@ def change(**changes: Any) -> Params:
 
 
 def architecture(arm: str, params: Params, features: int = 2) -> Architecture:
-    return _architecture(arm, params, features=features, classes=3)
+    return build_architecture(arm, params, features=features, classes=3)
 
 
 def test_the_arms_differ_in_batch_norm_alone() -> None:
     plain, normalized = (architecture(arm, COMMITTED) for arm in ("baseline", "bn"))
     assert plain == Architecture(2, [2, 2], classes=3)
     assert normalized == Architecture(2, [2, 2], classes=3, normalization=Normalization())
-    assert _schedule("baseline", COMMITTED, [0.1]) == _schedule("bn", COMMITTED, [0.1])
+    assert build_schedule("baseline", COMMITTED) == build_schedule("bn", COMMITTED)
 
 
 @pytest.mark.parametrize("particular", [{"kind": "group", "groups": 2}, {"kind": "batch", "momentum": None}])
@@ -51,8 +51,8 @@ def test_every_setting_arrives(particular: dict[str, Any]) -> None:
 )
 def test_the_same_networks_get_another_order(changes: dict[str, Any], order: int) -> None:
     params = change(**changes)
-    assert _schedule("bn", params, [0.1]).order_stream == order
-    assert _schedule("baseline", params, [0.1]).order_stream == ORDER
+    assert build_schedule("bn", params).order_stream == order
+    assert build_schedule("baseline", params).order_stream == ORDER
     assert architecture("bn", params).hidden == changes.get("hidden", [2, 2])
     assert (architecture("bn", params).normalization is None) == (params.bn.kind == "none")
 
@@ -84,6 +84,6 @@ def test_inputs_too_must_make_groups(features: int, allowed: bool) -> None:
 )
 def test_features_that_are_normalized_two_by_two_are_noted(changes: dict[str, Any], noted: bool) -> None:
     params = change(**changes)
-    notes = {arm: list(_notes(arm, params, architecture(arm, params), rows=32)) for arm in ("baseline", "bn")}
+    notes = {arm: list(notes_before(arm, params, architecture(arm, params), rows=32)) for arm in ("baseline", "bn")}
     assert notes["baseline"] == []
     assert any("two by two come out near -1 and 1" in note for note in notes["bn"]) == noted

@@ -1,0 +1,105 @@
+"""What the stages `train_baseline` and `train_bn` have in common: they train one arm, and differ in `bn` alone.
+
+Reads   data/train.csv, data/val.csv: feature columns, then `label`
+Writes  in results/<arm>/
+        history.parquet   lr, seed, epoch, train_loss, train_accuracy, val_loss, val_accuracy
+                          (losses in nats, accuracies in [0, 1], in eval mode on all rows; epoch 0 = before training)
+        diagnostics.parquet
+                          at `lr`: seed, epoch, covariate_shift, gradient_cosine, input_shift, loss_range (nats),
+                          gradient_change, beta_smoothness, input_p15, input_p50, input_p85, dead_layer (0 or 1);
+                          see stages/training/diagnostics.py
+        curves.csv        at `lr`: epoch, and of each measure the mean over seeds and its 95% interval
+        surface.csv       where there are two features: both on a grid, and P(class 1) of model.pt there (the most
+                          probable class, where there are more than two); else no rows
+        model.pt          the network at `lr` of the seed with the median final val_accuracy
+Logs    an MLflow run for the arm with a child run per learning rate
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stages.arm.parts import ArmParts
+from stages.arm.report import ArmReport
+from stages.arm.settings import build_architecture, build_schedule, describe_arms, notes_before
+from stages.engine import Engine
+from stages.history.curves import median_seed, tabulate_curves
+from stages.history.moments import Moments
+from stages.params import Params
+from stages.tracking.run import StageRun, file_md5
+from stages.training.blocks import cut_blocks, train_block
+from stages.training.loop import Schedule, Table
+from stages.training.network import Architecture, load_network, save_network
+from stages.training.surface import draw_surface
+
+TRAIN, VAL = Path("data/train.csv"), Path("data/val.csv")
+FILES = ("history.parquet", "diagnostics.parquet", "curves.csv", "surface.csv", "model.pt")
+
+
+def run_arm(arm: str, params: Params, engine: Engine, run: StageRun) -> None:
+    """Train the blocks of the arm, then write its files, then log them."""
+    train, val = Table.read(TRAIN), Table.read(VAL)
+    architecture = build_architecture(arm, params, features=train.x.shape[1], classes=train.classes)
+    schedule = build_schedule(arm, params)
+    for note in notes_before(arm, params, architecture, len(train.y)):
+        print(f"note: {note}", file=sys.stderr)
+    blocks = cut_blocks(schedule, architecture)
+    tasks = [(train, val, architecture, block, params.lr, engine.device) for block in blocks]
+    folder = Path("results", arm)
+    folder.mkdir(parents=True, exist_ok=True)
+    with ArmParts(schedule.learning_rates, params.lr) as parts:
+        with ArmReport(_title(arm, params), run, schedule, params.lr, len(tasks), engine) as report:
+            _train_blocks(engine, tasks, parts, report)
+        seed = _write_files(folder, parts, report.curves(), architecture)
+    run.log_summary({"seconds_per_epoch": report.seconds / schedule.epochs})
+    run.describe(_description(schedule, params.lr, seed), folder / "history.parquet", folder / "curves.csv")
+    _log_files(run, arm, folder, example=train.x[:2].numpy())
+
+
+def _title(arm: str, params: Params) -> str:
+    """Return what the arm is called while it trains."""
+    return f"{arm}, {describe_arms(params).labels[arm]}" if arm == "bn" else arm
+
+
+def _train_blocks(engine: Engine, tasks: Sequence[tuple[Any, ...]], parts: ArmParts, report: ArmReport) -> None:
+    if engine.inline:
+        tasks = [(*task, report.on_epoch) for task in tasks]
+    for block in engine.run(train_block, tasks):
+        parts.add(block)
+        report.add(block.history)
+
+
+def _write_files(folder: Path, parts: ArmParts, curves: Mapping[str, Moments], architecture: Architecture) -> int:
+    """Write FILES into `folder`; return the seed whose network is in model.pt."""
+    parts.write_history(folder / "history.parquet")
+    parts.write_diagnostics(folder / "diagnostics.parquet")
+    tabulate_curves(curves).to_csv(folder / "curves.csv", index=False, lineterminator="\n")
+    seed = median_seed(parts.final_values())
+    save_network(parts.network(seed), architecture, folder / "model.pt")
+    rows = pd.concat([pd.read_csv(TRAIN), pd.read_csv(VAL)])
+    surface = draw_surface(load_network(folder / "model.pt"), rows)
+    surface.to_csv(folder / "surface.csv", index=False, lineterminator="\n")
+    return seed
+
+
+def _log_files(run: StageRun, arm: str, folder: Path, example: np.ndarray) -> None:
+    """Log FILES, the data, and the network of model.pt; `example` gives its signature."""
+    run.set_tag("history.md5", file_md5(folder / "history.parquet"))
+    run.set_tag("model.md5", file_md5(folder / "model.pt"))
+    run.log_dataset(TRAIN, "training")
+    run.log_dataset(VAL, "validation")
+    run.log_network(arm, load_network(folder / "model.pt"), example)
+    run.log_artifacts(*(folder / name for name in FILES))
+
+
+def _description(schedule: Schedule, lr: float, median_seed: int) -> str:
+    """Say in Markdown what the numbers of the run are."""
+    return (
+        f"{len(schedule.seeds)} networks at each of {len(schedule.learning_rates)} learning rates."
+        f" The metrics are means over the networks at learning rate {lr:g}; each child run has those of one rate."
+        f" The model is the network of seed {median_seed}, whose final validation accuracy is the median."
+    )
