@@ -132,11 +132,13 @@ def torch_vmap(task: Task) -> Run | None:
 
 def stacked(task: Task) -> Run:
     """Use this project's own training."""
+    from stages.arm.settings import build_normalization
+    from stages.params import load_params
     from stages.training.loop import Schedule, Table, train_arm
-    from stages.training.network import Architecture, Normalization
+    from stages.training.network import Architecture
 
     tables = [Table(*rows) for rows in _tensors(task)]
-    norm = Normalization() if task.batch_norm else None
+    norm = build_normalization(load_params().bn) if task.batch_norm else None
     architecture = Architecture(task.widths[0], task.hidden, classes=task.classes, normalization=norm)
     schedule = Schedule(task.rates, range(task.seeds), task.epochs, task.batch_size)
     return lambda: train_arm(*tables, architecture, schedule)

@@ -15,9 +15,11 @@ import torch
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
+from stages.arm.settings import build_normalization
+from stages.params import load_params
 from stages.training.diagnostics import Diagnostics
 from stages.training.loop import Schedule, Table, evaluate, train_arm
-from stages.training.network import Architecture, Normalization, build_network
+from stages.training.network import Architecture, build_network
 from stages.training.replicas import stack
 
 RATES = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0]
@@ -33,7 +35,7 @@ def main() -> None:
     print(f"{EPOCHS} epochs, {len(train.y)} rows, batch {BATCH_SIZE}; median of {REPEATS} runs, taken in turn")
     print("arm        DataLoader loop, 1 network   stacked, 448 networks   networks per second   diagnostics add")
     schedule = Schedule(RATES, SEEDS, EPOCHS, BATCH_SIZE)
-    for arm, norm in {"baseline": None, "bn": Normalization()}.items():
+    for arm, norm in {"baseline": None, "bn": build_normalization(load_params().bn)}.items():
         architecture = Architecture(train.x.shape[1], normalization=norm)
         loop, stacked, watched = _time_in_turn(
             lambda a=architecture: _loop_over_one_network(train, val, a),

@@ -16,9 +16,10 @@ from pathlib import Path
 
 import torch
 
+from stages.arm.settings import build_normalization
 from stages.params import load_params
 from stages.training.loop import Schedule, Table, train_arm
-from stages.training.network import Architecture, Normalization
+from stages.training.network import Architecture
 
 ROOT = Path(__file__).parents[1]
 REPEATS = 3
@@ -92,7 +93,7 @@ def _steps() -> float:
     rates = sorted({*params.lr_sweep, params.lr})
     schedule = Schedule(rates, range(params.seeds), params.epochs, params.batch_size)
     start = time.perf_counter()
-    for norm in (None, Normalization()):
+    for norm in (None, build_normalization(params.bn)):
         train_arm(train, val, Architecture(train.x.shape[1], normalization=norm), schedule)
     return time.perf_counter() - start
 

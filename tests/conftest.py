@@ -15,7 +15,10 @@ import pytest
 import torch
 import yaml
 
+from stages.arm.settings import build_normalization
+from stages.params import load_params
 from stages.training.loop import Table
+from stages.training.network import Normalization
 
 ROOT = Path(__file__).parents[1]
 EPOCHS, SEEDS, RATES = 5, 4, [0.001, 0.1, 0.3, 1.0]
@@ -25,6 +28,14 @@ OUR_VARIABLES = ("DVC_", "MLFLOW_", "GIT_")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 torch.set_num_threads(1)
+
+
+def normalization(kind: str = "batch", **changes: Any) -> Normalization:
+    """Return what the committed params.yaml has, apart from some changes."""
+    committed = load_params(ROOT / "params.yaml").bn
+    norm = build_normalization(committed.model_copy(update={"kind": kind, **changes}))
+    assert norm is not None
+    return norm
 
 
 @pytest.fixture

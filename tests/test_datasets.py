@@ -21,6 +21,7 @@ from stages.datasets import (
     split_rows,
     standardize,
 )
+from stages.params.schema import GENERATED_SOURCES, REAL_SOURCES
 
 
 def load(source: str, samples: int | None = None, noise: float | None = None, seed: int = 1) -> Rows:
@@ -66,6 +67,11 @@ def test_named_sources_are_those_of_scikit_learn() -> None:
     assert digits.classes == tuple("0123456789")
     np.testing.assert_array_equal(wine.x, load_wine().data)
     assert wine.classes == ("class_0", "class_1", "class_2")
+
+
+@pytest.mark.parametrize("source", sorted(GENERATED_SOURCES | REAL_SOURCES))
+def test_every_source_that_params_may_name_has_rows(source: str) -> None:
+    assert np.bincount(load(source).y).min() > 1
 
 
 def test_spirals_without_noise_lie_on_two_opposite_arms() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import normalization
 from scipy.stats import wasserstein_distance
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -24,13 +25,13 @@ from stages.training.diagnostics import (
 )
 from stages.training.loop import ORDER, Schedule, Table, _generator, build_replicas, train_arm
 from stages.training.loss import cross_entropy
-from stages.training.network import Architecture, Normalization
+from stages.training.network import Architecture
 from stages.training.replicas import select, unstack
 
 NORMS = {
     "baseline": None,
-    "after": Normalization(placement="after_activation"),
-    "before": Normalization(placement="before_activation", momentum=0.3, eps=0.001),
+    "after": normalization(placement="after_activation"),
+    "before": normalization(placement="before_activation", momentum=0.3, eps=0.001),
 }
 OPTIMIZERS = {
     "adam": lambda weights, lr: torch.optim.Adam(weights, lr=lr),
@@ -158,12 +159,15 @@ OTHERS = {
     "depth and tanh": Architecture(2, [5, 1, 3], "tanh", normalization=NORMS["after"]),
     "three classes": Architecture(2, [4, 3], "gelu", classes=3),
     "three classes, cumulative average, inputs": Architecture(
-        2, [4, 3], classes=3, normalization=Normalization(momentum=None, inputs=True)
+        2, [4, 3], classes=3, normalization=normalization(momentum=None, inputs=True)
     ),
-    "no scale and no shift": Architecture(2, [4, 3], normalization=Normalization(affine=False, inputs=True)),
-    "layer norm": Architecture(2, [4, 3], "leaky_relu", normalization=Normalization("layer", inputs=True, eps=0.01)),
+    "no scale and no shift": Architecture(2, [4, 3], normalization=normalization(affine=False, inputs=True)),
+    "layer norm": Architecture(2, [4, 3], "leaky_relu", normalization=normalization("layer", inputs=True, eps=0.01)),
     "group norm before the activation": Architecture(
-        2, [6, 6], classes=3, normalization=Normalization("group", "before_activation", groups=2, affine=False)
+        2,
+        [6, 6],
+        classes=3,
+        normalization=normalization("group", placement="before_activation", groups=2, affine=False),
     ),
 }
 
@@ -208,7 +212,7 @@ def test_training_is_the_same_to_the_bit(tiny_tables: tuple[Table, Table], norm:
 def test_random_generators_are_untouched(tiny_tables: tuple[Table, Table]) -> None:
     train, _ = tiny_tables
     schedule = Schedule([0.1], [0, 1], epochs=1, batch_size=16)
-    network = build_replicas(Architecture(2, normalization=Normalization()), schedule).double()
+    network = build_replicas(Architecture(2, normalization=normalization()), schedule).double()
     x, y = train.x.T.expand(2, -1, -1), train.y.expand(2, -1)
     cross_entropy(network(x), y).sum().backward()
     torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()

@@ -51,7 +51,12 @@ def imported_modules(path: Path) -> set[Path]:
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             names |= {str(node.module)} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return {ROOT / f"{name.replace('.', '/')}.py" for name in names if name.startswith("stages")}
+    found = set()
+    for name in names:
+        if name.startswith("stages"):
+            module = ROOT / name.replace(".", "/")
+            found |= {module.with_suffix(".py"), module / "__init__.py"}
+    return found
 
 
 class Recorder:

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, normalization
 
 from stages import InputError, train_bn
 from stages.arm.parts import ArmParts
@@ -30,7 +30,7 @@ from stages.training.network import Architecture, Normalization
 from stages.training.replicas import unstack
 
 SCHEDULE = Schedule([0.01, 0.1], range(8), epochs=3, batch_size=16)
-ARCHITECTURE = Architecture(2, normalization=Normalization())
+ARCHITECTURE = Architecture(2, normalization=normalization())
 BLOCK_OF_THREE_SEEDS = 7  # replicas: three seeds at two rates are six
 
 
@@ -237,7 +237,7 @@ def test_workers_of_dask_look_for_a_device_themselves(
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 @pytest.mark.parametrize("hidden", [[2, 2], [8, 8]])
-@pytest.mark.parametrize("norm", [None, Normalization(), Normalization("layer")])
+@pytest.mark.parametrize("norm", [None, normalization(), normalization("layer")])
 def test_cuda_trains_the_same_networks(
     tiny_tables: tuple[Table, Table], hidden: list[int], norm: Normalization | None
 ) -> None:

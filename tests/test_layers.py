@@ -2,21 +2,22 @@
 
 import pytest
 import torch
+from conftest import normalization
 from torch import nn
 
 from stages.training.layers import write_gradient
 from stages.training.loop import Schedule, build_replicas
 from stages.training.loss import cross_entropy
-from stages.training.network import ACTIVATIONS, Architecture, Normalization
+from stages.training.network import ACTIVATIONS, Architecture
 from stages.training.replicas import flatten_parameters, is_narrow, repeat, select, unstack
 
 NORMS = {
     "none": None,
-    "batch": Normalization(),
-    "inputs too": Normalization(inputs=True, affine=False),
-    "cumulative, before": Normalization(momentum=None, placement="before_activation"),
-    "layer": Normalization("layer"),
-    "group": Normalization("group", groups=2, affine=False, placement="before_activation"),
+    "batch": normalization(),
+    "inputs too": normalization(inputs=True, affine=False),
+    "cumulative, before": normalization(momentum=None, placement="before_activation"),
+    "layer": normalization("layer"),
+    "group": normalization("group", groups=2, affine=False, placement="before_activation"),
 }
 WIDTHS = {"narrow": [4, 2], "wide": [6, 8]}
 SCHEDULE = Schedule([0.1], range(5), 1, 8)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import normalization
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -31,8 +32,8 @@ from stages.training.replicas import stack, unstack
 
 NORMS = {
     "baseline": None,
-    "after": Normalization(placement="after_activation"),
-    "before": Normalization(placement="before_activation", momentum=0.3, eps=0.001),
+    "after": normalization(placement="after_activation"),
+    "before": normalization(placement="before_activation", momentum=0.3, eps=0.001),
 }
 OPTIMIZERS = {
     "adam": torch.optim.Adam,
@@ -237,7 +238,7 @@ def test_a_seed_has_the_same_batches_at_every_rate(tiny_tables: tuple[Table, Tab
 def test_pairs_share_their_initial_weights(tiny_tables: tuple[Table, Table]) -> None:
     schedule = Schedule([0.01, 0.1], [0, 1], epochs=0, batch_size=16)
     plain = build_replicas(Architecture(2), schedule)
-    normalized = build_replicas(Architecture(2, normalization=Normalization()), schedule)
+    normalized = build_replicas(Architecture(2, normalization=normalization()), schedule)
     torch.testing.assert_close(plain.linear2.weight, normalized.linear2.weight, rtol=0, atol=0)
     torch.testing.assert_close(plain.linear2.weight[:2], plain.linear2.weight[2:], rtol=0, atol=0)
     assert not torch.equal(plain.linear2.weight[0], plain.linear2.weight[1])
@@ -265,7 +266,7 @@ def test_a_replica_does_not_depend_on_its_neighbours(tiny_tables: tuple[Table, T
 def test_same_settings_give_the_same_bytes(tiny_tables: tuple[Table, Table]) -> None:
     single = [Table(table.x.float(), table.y) for table in tiny_tables]
     schedule = Schedule([0.01, 0.1], range(5), epochs=3, batch_size=16)
-    arguments = (*single, Architecture(2, normalization=Normalization()), schedule)
+    arguments = (*single, Architecture(2, normalization=normalization()), schedule)
     first, again = train_arm(*arguments)[1], train_arm(*arguments)[1]
     assert first.to_numpy().tobytes() == again.to_numpy().tobytes()
 
@@ -319,7 +320,7 @@ def test_a_diverged_replica_is_wrong_everywhere(tiny_tables: tuple[Table, Table]
 
 
 def test_large_tables_are_measured_in_parts(monkeypatch: pytest.MonkeyPatch, tiny_tables: tuple[Table, Table]) -> None:
-    networks = build_replicas(Architecture(2, normalization=Normalization()), Schedule([0.01], [0, 1], 0, 16)).double()
+    networks = build_replicas(Architecture(2, normalization=normalization()), Schedule([0.01], [0, 1], 0, 16)).double()
     whole = evaluate(networks, *tiny_tables)
     monkeypatch.setattr("stages.training.loop.EVALUATED_AT_ONCE", 7)
     for name, values in evaluate(networks, *tiny_tables).items():

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import normalization
 
 from stages.training.network import Architecture, Normalization, build_network, load_network, save_network
 
@@ -21,7 +22,7 @@ def test_the_tutorial_network_has_two_hidden_layers_of_two_units() -> None:
     [("after_activation", ["linear1", "relu1", "bn1"]), ("before_activation", ["linear1", "bn1", "relu1"])],
 )
 def test_batch_norm_stands_where_it_was_asked_for(placement: str, order: list[str]) -> None:
-    network = build(normalization=Normalization(placement=placement, momentum=0.01, eps=0.001))
+    network = build(normalization=normalization(placement=placement, momentum=0.01, eps=0.001))
     assert [name for name, _ in network.named_children()][:3] == order
     assert (network.bn1.momentum, network.bn1.eps) == (0.01, 0.001)
 
@@ -29,9 +30,9 @@ def test_batch_norm_stands_where_it_was_asked_for(placement: str, order: list[st
 @pytest.mark.parametrize(
     ("norm", "names"),
     [
-        (Normalization(inputs=True), ["bn0", "linear1", "relu1", "bn1"]),
-        (Normalization("layer", inputs=True, placement="before_activation"), ["ln0", "linear1", "ln1", "relu1"]),
-        (Normalization("group", groups=2), ["linear1", "relu1", "gn1", "linear2"]),
+        (normalization(inputs=True), ["bn0", "linear1", "relu1", "bn1"]),
+        (normalization("layer", inputs=True, placement="before_activation"), ["ln0", "linear1", "ln1", "relu1"]),
+        (normalization("group", groups=2), ["linear1", "relu1", "gn1", "linear2"]),
     ],
 )
 def test_other_normalizers_take_its_chair(norm: Normalization, names: list[str]) -> None:
@@ -42,11 +43,11 @@ def test_other_normalizers_take_its_chair(norm: Normalization, names: list[str])
 
 @pytest.mark.parametrize("kind", ["batch", "layer", "group"])
 def test_without_affine_nothing_is_learned_in_it(kind: str) -> None:
-    plain, bare = build(hidden=[4]), build(hidden=[4], normalization=Normalization(kind, affine=False))
+    plain, bare = build(hidden=[4]), build(hidden=[4], normalization=normalization(kind, affine=False))
     assert [name for name, _ in bare.named_parameters()] == [name for name, _ in plain.named_parameters()]
 
 
-@pytest.mark.parametrize("norm", [Normalization(), Normalization("layer", inputs=True), Normalization("group")])
+@pytest.mark.parametrize("norm", [normalization(), normalization("layer", inputs=True), normalization("group")])
 @pytest.mark.parametrize("init", ["pytorch", "keras", "he", "normal"])
 def test_both_arms_start_from_the_same_weights(init: str, norm: Normalization) -> None:
     std = 0.1 if init == "normal" else None
@@ -92,7 +93,7 @@ def test_normal_weights_have_their_deviation() -> None:
 
 def test_saved_network_comes_back_with_its_probabilities(tmp_path: Path) -> None:
     architecture = Architecture(
-        2, [3, 4], activation="tanh", normalization=Normalization(placement="before_activation", eps=0.01)
+        2, [3, 4], activation="tanh", normalization=normalization(placement="before_activation", eps=0.01)
     )
     network = build_network(architecture, torch.Generator().manual_seed(1))
     network(torch.randn(50, 2))  # moves the running statistics

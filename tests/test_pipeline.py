@@ -143,7 +143,7 @@ def test_repro_by_force_writes_the_same_bytes(project: Path) -> None:
         ("stages/evidence/paired.py", {"compare"}),
         ("stages/evidence/figures.py", {"compare"}),
         ("stages/training/layers.py", {"train_baseline", "train_bn"}),
-        ("stages/datasets.py", {"generate_data"}),
+        ("stages/datasets/sources.py", {"generate_data"}),
         ("data/own/mine.csv", {"generate_data"}),
     ],
 )

@@ -4,12 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import normalization
 
 from stages import InputError
 from stages.arm.settings import build_architecture, build_schedule, notes_before
 from stages.params import Params, load_params
 from stages.training.loop import ORDER, OTHER_ORDER
-from stages.training.network import Architecture, Normalization
+from stages.training.network import Architecture
 
 COMMITTED = load_params(Path(__file__).parents[1] / "params.yaml")
 
@@ -26,7 +27,7 @@ def architecture(arm: str, params: Params, features: int = 2) -> Architecture:
 def test_the_arms_differ_in_batch_norm_alone() -> None:
     plain, normalized = (architecture(arm, COMMITTED) for arm in ("baseline", "bn"))
     assert plain == Architecture(2, [2, 2], classes=3)
-    assert normalized == Architecture(2, [2, 2], classes=3, normalization=Normalization())
+    assert normalized == Architecture(2, [2, 2], classes=3, normalization=normalization())
     assert build_schedule("baseline", COMMITTED) == build_schedule("bn", COMMITTED)
 
 
@@ -36,7 +37,7 @@ def test_every_setting_arrives(particular: dict[str, Any]) -> None:
     params = change(hidden=[4, 6], **settings)
     assert architecture("baseline", params) == Architecture(2, [2, 2], classes=3)
     normalized = architecture("bn", params, features=8)
-    assert normalized == Architecture(8, [4, 6], classes=3, normalization=Normalization(**settings))
+    assert normalized == Architecture(8, [4, 6], classes=3, normalization=normalization(**settings))
 
 
 @pytest.mark.parametrize(

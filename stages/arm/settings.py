@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from stages.history.wording import Contrast, describe_contrast
-from stages.params import Params, check_widths
+from stages.params import NormalizationParams, Params, check_widths
 from stages.training.loop import ORDER, OTHER_ORDER, Schedule, dropped_examples
 from stages.training.network import Architecture, Normalization
 
@@ -15,8 +15,7 @@ def build_architecture(arm: str, params: Params, *, features: int, classes: int)
         bn, hidden = params.bn, params.bn.hidden or hidden
         if bn.inputs:
             check_widths(bn.kind, bn.groups, [features], f"bn.inputs = True on data of {features} features")
-        if bn.kind != "none":
-            normalization = Normalization(**bn.model_dump(exclude={"hidden"}))
+        normalization = build_normalization(bn)
     return Architecture(
         features=features,
         hidden=hidden,
@@ -26,6 +25,11 @@ def build_architecture(arm: str, params: Params, *, features: int, classes: int)
         classes=classes,
         normalization=normalization,
     )
+
+
+def build_normalization(bn: NormalizationParams) -> Normalization | None:
+    """Return what `bn` says, as the training takes it; None: no normalization."""
+    return None if bn.kind == "none" else Normalization(**bn.model_dump(exclude={"hidden"}))
 
 
 def build_schedule(arm: str, params: Params) -> Schedule:

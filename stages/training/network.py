@@ -27,13 +27,13 @@ class Normalization:
     `groups` is group norm's.
     """
 
-    kind: str = "batch"
-    placement: str = "after_activation"
-    momentum: float | None = 0.1
-    eps: float = 1e-5
-    affine: bool = True
-    inputs: bool = False
-    groups: int = 1
+    kind: str
+    placement: str
+    momentum: float | None
+    eps: float
+    affine: bool
+    inputs: bool
+    groups: int
 
 
 @dataclass(frozen=True)

@@ -1,48 +1,37 @@
-"""params.yaml, typed and checked: the only file that knows YAML."""
+"""The sections of params.yaml, their keys, and what each key may hold."""
 
-import difflib
-import re
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PositiveInt,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic.fields import FieldInfo
 
 from stages import InputError
 
 NOISY_SOURCES = {"circles", "moons", "spirals"}
 GENERATED_SOURCES = NOISY_SOURCES | {"tutorial_rings"}
 REAL_SOURCES = {"breast_cancer", "digits", "wine"}
-
-# The default of a setting in `bn`, which it must have where it has no effect, and the kinds where it has one.
-ALL_KINDS = ("batch", "layer", "group")
-BN_SETTINGS = {
-    "placement": ("after_activation", ALL_KINDS),
-    "momentum": (0.1, ("batch",)),
-    "eps": (0.00001, ALL_KINDS),
-    "affine": (True, ALL_KINDS),
-    "inputs": (False, ALL_KINDS),
-    "groups": (1, ("group",)),
-}
+NORMALIZERS = ("batch", "layer", "group")
 
 LearningRate = Annotated[float, Field(ge=1e-10, le=1e10)]  # beyond, a step in float32 is nothing or infinite
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
     """A part of params.yaml: every key must be there, no other may; `description` says what its value may be."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-class DataParams(_Section):
+@dataclass(frozen=True)
+class UsedBy:
+    """Marks a setting of `bn` that only some kinds use: under any other it must have its default."""
+
+    kinds: tuple[str, ...]
+    default: Any
+
+
+class DataParams(Section):
     """The rows, and how they are split."""
 
     source: str = Field(
@@ -72,7 +61,7 @@ class DataParams(_Section):
         return self
 
 
-class ModelParams(_Section):
+class ModelParams(Section):
     """The network, apart from what normalizes it."""
 
     hidden: list[PositiveInt] = Field(
@@ -96,40 +85,54 @@ class ModelParams(_Section):
         return self
 
 
-class NormalizationParams(_Section):
+class NormalizationParams(Section):
     """What the arm `bn` has and `baseline` has not, in PyTorch's conventions."""
 
     kind: Literal["batch", "layer", "group", "none"] = Field(description="one of batch, layer, group, none")
     hidden: list[PositiveInt] | None = Field(
         min_length=1, description="null, or a list of widths such as [3, 2], each a whole number of at least 1"
     )
-    placement: Literal["after_activation", "before_activation"] = Field(
-        description="after_activation or before_activation"
-    )
-    momentum: float | None = Field(
+    placement: Annotated[
+        Literal["after_activation", "before_activation"],
+        UsedBy(NORMALIZERS, default="after_activation"),
+    ] = Field(description="after_activation or before_activation")
+    momentum: Annotated[float | None, UsedBy(("batch",), default=0.1)] = Field(
         gt=0,
         le=1,
         description="a number above 0 and at most 1 (0.01 is what Keras calls 0.99), or null: the cumulative average",
     )
-    eps: float = Field(gt=0, description="a number above 0")
-    affine: bool = Field(description="true or false")
-    inputs: bool = Field(description="true or false")
-    groups: PositiveInt = Field(description="a whole number of at least 1")
+    eps: Annotated[float, UsedBy(NORMALIZERS, default=0.00001)] = Field(gt=0, description="a number above 0")
+    affine: Annotated[bool, UsedBy(NORMALIZERS, default=True)] = Field(description="true or false")
+    inputs: Annotated[bool, UsedBy(NORMALIZERS, default=False)] = Field(description="true or false")
+    groups: Annotated[PositiveInt, UsedBy(("group",), default=1)] = Field(description="a whole number of at least 1")
 
     @model_validator(mode="after")
     def _settings_fit_the_kind(self) -> "NormalizationParams":
-        wrong = [
-            f"bn.{name} = {value!r} contradicts bn.kind = {self.kind!r}, which makes no use of it:"
-            f" expected {str(default).lower()}, or kind: {', '.join(kinds)}"
-            for name, (default, kinds) in BN_SETTINGS.items()
-            if self.kind not in kinds and (value := getattr(self, name)) != default
-        ]
+        wrong = []
+        for name, used_by in bn_settings().items():
+            value = getattr(self, name)
+            if self.kind in used_by.kinds or value == used_by.default:
+                continue
+            wrong.append(
+                f"bn.{name} = {value!r} contradicts bn.kind = {self.kind!r}, which makes no use of it:"
+                f" expected {str(used_by.default).lower()}, or kind: {', '.join(used_by.kinds)}"
+            )
         if wrong:
             raise ValueError("\n".join(wrong))
         return self
 
 
-class SmallestEffectParams(_Section):
+def bn_settings() -> dict[str, UsedBy]:
+    """Return of each setting of `bn` that some kinds make no use of: which kinds do, and its default."""
+    settings = {}
+    for name, field in NormalizationParams.model_fields.items():
+        for mark in field.metadata:
+            if isinstance(mark, UsedBy):
+                settings[name] = mark
+    return settings
+
+
+class SmallestEffectParams(Section):
     """Of each claim the smallest effect that matters, in the unit of the claim."""
 
     faster_training: float = Field(gt=0, description="a number of epochs above 0")
@@ -140,7 +143,7 @@ class SmallestEffectParams(_Section):
     higher_learning_rates: float = Field(gt=0, description="a number of decades above 0")
 
 
-class EvidenceParams(_Section):
+class EvidenceParams(Section):
     """The statistics."""
 
     alpha: float = Field(gt=0, lt=0.5, description="a number above 0 and below 0.5")
@@ -148,13 +151,13 @@ class EvidenceParams(_Section):
     smallest_effect: SmallestEffectParams
 
 
-class TrackingParams(_Section):
+class TrackingParams(Section):
     """MLflow."""
 
     experiment: str = Field(min_length=1, max_length=500, description="a name of 1 to 500 characters")
 
 
-class Params(_Section):
+class Params(Section):
     """All of params.yaml. Units and meaning of each key: the table in README.md."""
 
     lr: LearningRate = Field(description="a number from 1e-10 to 1e10")
@@ -206,98 +209,30 @@ def check_widths(kind: str, groups: int, widths: Sequence[int], what: str) -> No
         raise InputError(f"{what} contradicts {contradicted}: expected {allowed} of at least {2 * groups}")
 
 
-def load_params(path: str | Path = "params.yaml") -> Params:
-    """Read and check `path`.
-
-    Raises InputError with one line per wrong value: its key, the value, and what is allowed.
-    """
-    try:
-        values = parse_yaml(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: not found; run from the repository root") from None
-    except (yaml.YAMLError, ValueError) as error:
-        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
-        raise InputError(f"{path}: expected `key: value` lines, got {values!r}")
-    try:
-        return Params.model_validate(values)
-    except ValidationError as error:
-        lines = (line for detail in error.errors() for line in _describe(detail).splitlines())
-        raise InputError("\n".join(f"{path}: {line}" for line in lines)) from None
+def section_of(field: FieldInfo) -> type[Section] | None:
+    """Return the section that a field holds; None: it holds a value."""
+    annotation = field.annotation
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    return None
 
 
-def parse_yaml(text: str) -> Any:
-    """Return what a YAML text holds, its numbers and booleans read as DVC reads them."""
-    return yaml.load(text, Loader=_Yaml12Loader)
-
-
-class _Yaml12Loader(yaml.SafeLoader):
-    """PyYAML with the numbers and booleans of YAML 1.2, which DVC reads: `1e-3` is a number, `no` is text."""
-
-
-def _resolve(tag: str, pattern: str, first_characters: str) -> None:
-    _Yaml12Loader.yaml_implicit_resolvers = {
-        first: [(known, regexp) for known, regexp in resolvers if known != tag]
-        for first, resolvers in _Yaml12Loader.yaml_implicit_resolvers.items()
-    }
-    _Yaml12Loader.add_implicit_resolver(tag, re.compile(pattern), list(first_characters))
-
-
-_resolve("tag:yaml.org,2002:bool", r"^(true|True|TRUE|false|False|FALSE)$", "tTfF")
-_resolve(
-    "tag:yaml.org,2002:float",
-    r"^[-+]?((\.[0-9]+|[0-9]+\.[0-9]*)([eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|\.(inf|Inf|INF))$|^\.(nan|NaN|NAN)$",
-    "-+.0123456789",
-)
-
-
-def _describe(detail: dict[str, Any]) -> str:
-    """Say what is wrong, given one of pydantic's error details: a line for each value."""
-    if detail["type"] == "value_error":
-        return str(detail["ctx"]["error"])
-    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in detail["loc"]).removeprefix(".")
-    if detail["type"] in ("extra_forbidden", "invalid_key"):
-        return f"{key} = {detail['input']!r} is no known key: the nearest is {_nearest_key(key)}"
-    allowed = _allowed(detail["loc"])
-    if detail["type"] == "missing":
-        return f"{key} is missing: expected {allowed}"
-    return f"{key} = {detail['input']!r}: expected {allowed}"
-
-
-def _allowed(location: tuple[str | int, ...]) -> str:
-    """Return what the key at `location` may hold: the description of its field."""
-    section: Any = Params
-    for name in location:
-        field = section.model_fields[name]
-        if not _is_section(field.annotation):
-            return field.description
-        section = field.annotation
-    return "a section with the keys " + ", ".join(section.model_fields)
-
-
-def _nearest_key(key: str) -> str:
-    """Return the valid key most like `key`: one of the same last part if there is one, as in `placement`."""
-    known = _keys(Params)
-    same_last_part = [name for name in known if name.split(".")[-1] == key.split(".")[-1]]
-    return (same_last_part or difflib.get_close_matches(key, known, n=1, cutoff=0.0))[0]
-
-
-def _keys(section: type[_Section], prefix: str = "") -> list[str]:
+def list_keys(section: type[Section], prefix: str = "") -> list[str]:
     """List the dotted keys of a section and of the sections in it."""
     keys = []
     for name, field in section.model_fields.items():
         keys.append(prefix + name)
-        if _is_section(field.annotation):
-            keys += _keys(field.annotation, f"{prefix}{name}.")
+        inner = section_of(field)
+        if inner:
+            keys += list_keys(inner, f"{prefix}{name}.")
     return keys
 
 
-def _is_section(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, _Section)
-
-
 def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat = {}
+    flat: dict[str, Any] = {}
     for name, value in values.items():
-        flat |= _flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+        if isinstance(value, dict):
+            flat |= _flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
     return flat

@@ -1,0 +1,13 @@
+"""params.yaml, typed and checked.
+
+yaml.py     what DVC reads in a text
+schema.py   the sections, the keys, and what each may hold
+errors.py   one line for each wrong value
+load.py     all of it: from the file to `Params`
+"""
+
+from stages.params.load import load_params
+from stages.params.schema import NormalizationParams, Params, check_widths
+from stages.params.yaml import parse_yaml
+
+__all__ = ["NormalizationParams", "Params", "check_widths", "load_params", "parse_yaml"]
