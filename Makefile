@@ -1,8 +1,9 @@
 PYTHON ?= python3
+PORT ?= 5000
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dask repro studies test check lint ui register resync bench bench-peers bench-growth calibrate lock
+.PHONY: help setup setup-dask repro studies readme listings test check lint ui register resync bench bench-peers bench-growth calibrate lock
 
 help:  ## list what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,6 +19,13 @@ repro: setup  ## run the pipeline: what has changed, and what depends on it
 studies: setup  ## run the studies that are missing; writes docs/studies.md and what belongs to it
 	python -m studies.run
 	python -m studies.report
+	python -m docs.readme
+
+readme: setup  ## write into README.md the numbers of results/metrics.json and what the studies found
+	python -m docs.readme
+
+listings: setup  ## run the commands of the pages in fresh clones; writes what they print into the pages
+	python -m docs.listings
 
 test: setup  ## run the tests, one process per core
 	pytest --numprocesses logical --dist loadfile --no-loadscope-reorder
@@ -28,8 +36,8 @@ lint: setup  ## check format and style
 	ruff format --check .
 	ruff check .
 
-ui: setup  ## serve the MLflow UI at http://127.0.0.1:5000
-	mlflow ui
+ui: setup  ## serve the MLflow UI at http://127.0.0.1:5000; elsewhere: make ui PORT=5001
+	mlflow ui --port $(PORT)
 
 register: setup  ## register both networks in MLflow, as batchnorm-study@baseline and batchnorm-study@bn
 	@python -m stages.tracking.register
@@ -62,8 +70,9 @@ lock: setup  ## write requirements.lock and requirements-dask.lock anew from pyp
 
 .venv/installed: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "this needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	@echo 'Installing the packages of requirements.lock into .venv: once, some minutes, 2 GB or more'
 	$(PYTHON) -m venv .venv
-	python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	python -m pip install --disable-pip-version-check --requirement requirements.lock
 	@touch $@
 
 .venv-peers/installed: benchmarks/peers.txt requirements.lock

@@ -1,4 +1,4 @@
-"""Write what the studies found: studies/results.csv, docs/studies.md, docs/studies/*.png, and two blocks of README.md.
+"""Write what the studies found: studies/results.csv, docs/studies.md, docs/studies/*.png.
 
 Every number is read from the outputs of the experiments, which `python -m studies.run` makes.
 """
@@ -19,9 +19,7 @@ from studies.experiments import Outputs, Study, experiment_revisions, load_studi
 from studies.measures import Analysis, Number
 from studies.other_data import verdict_table
 
-RESULTS, PAGE, FIGURES, README = (
-    Path(name) for name in ("studies/results.csv", "docs/studies.md", "docs/studies", "README.md")
-)
+RESULTS, PAGE, FIGURES = Path("studies/results.csv"), Path("docs/studies.md"), Path("docs/studies")
 TITLE_WIDTH = 100  # letters
 Numbers = Mapping[str, Number]  # of one study, by name
 
@@ -46,7 +44,6 @@ def main() -> None:
         analysis, title = found[study.name], fill(study.title, numbers[study.name])
         save_figure(FIGURES / f"{study.name}.png", analysis.draw, wrap(title), analysis.caption, analysis.panels)
     PAGE.write_text(write_page(studies, numbers), encoding="utf-8")
-    README.write_text(write_readme(README.read_text(encoding="utf-8"), studies, numbers), encoding="utf-8")
     print(f"{RESULTS}   {PAGE}   {FIGURES}/")
 
 
@@ -95,20 +92,6 @@ def write_page(studies: Sequence[Study], numbers: Mapping[str, Numbers]) -> str:
     return "\n".join([HEAD, *(_section(study, numbers[study.name]) for study in studies)])
 
 
-def write_readme(text: str, studies: Sequence[Study], numbers: Mapping[str, Numbers]) -> str:
-    """Return the README with its two blocks written anew."""
-    (other_data,) = (study for study in studies if study.name == "other_data")
-    text = insert(text, "verdicts", verdict_table(other_data, numbers["other_data"]))
-    return insert(text, "studies", _summary(studies, numbers))
-
-
-def insert(text: str, block: str, content: str) -> str:
-    """Return the text with what stands between the marks of a block replaced."""
-    begin, end = f"<!-- `make studies` writes: {block} -->\n", f"\n<!-- {block} end -->"
-    before, rest = text.split(begin)
-    return before + begin + content + end + rest.split(end)[1]
-
-
 def _section(study: Study, numbers: Numbers) -> str:
     title = fill(study.title, numbers)
     extra = f"\n{verdict_table(study, numbers)}\n" if study.name == "other_data" else ""
@@ -153,16 +136,6 @@ def _stem_and_start(numbered: tuple[int, str]) -> tuple[str, int]:
     place, name = numbered
     stem = name.rstrip("0123456789")
     return stem, int(name.removeprefix(stem) or place) - place
-
-
-def _summary(studies: Sequence[Study], numbers: Mapping[str, Numbers]) -> str:
-    lines = ["| study | found |", "|---|---|"]
-    for study in studies:
-        anchor = "".join(
-            letter for letter in study.heading.lower().replace(" ", "-") if letter.isalnum() or letter == "-"
-        )
-        lines.append(f"| [{study.heading}](docs/studies.md#{anchor}) | {fill(study.title, numbers[study.name])} |")
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

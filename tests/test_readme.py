@@ -1,69 +1,146 @@
-"""The README is true: its numbers are those of results/metrics.json, its parameters those of params.yaml."""
+"""README.md and docs/ are true: numbers are those of results/metrics.json, parameters those of params.yaml."""
 
 import json
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
+import pytest
+import yaml
+
+from docs import listings, readme
+from stages.evidence.claims import CLAIMS
 from stages.params import load_params
 from stages.tracking.views import view_tags
+from studies.experiments import load_studies
+from studies.report import read_numbers
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
-# The committed numbers: those in the workspace may be of an experiment, or of a machine that rounds differently.
-METRICS = json.loads(subprocess.check_output(["git", "show", "HEAD:results/metrics.json"], cwd=ROOT))
+PAGES = {path.relative_to(ROOT).as_posix(): path.read_text() for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"))}
+README = PAGES["README.md"]
+TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+CLAIM = {"verdict": "refuted", "estimate": 1.684, "ci_low": 1.335, "ci_high": 2.033}
 
 
-def test_answer_table_holds_the_numbers_of_metrics_json() -> None:
-    baseline, bn, difference = METRICS["baseline"], METRICS["bn"], METRICS["difference"]
-    assert difference["p_value"] < 0.001
-    interval = f"[{difference['ci_low']:+.3f}, {difference['ci_high']:+.3f}]"
-    assert (
-        f"| validation accuracy | {baseline['val_accuracy']:.3f} | {bn['val_accuracy']:.3f}"
-        f" | {difference['val_accuracy']:+.3f} {interval} | < 0.001 |"
-    ) in README
-    assert f"| validation loss (nats) | {baseline['val_loss']:.3f} | {bn['val_loss']:.3f} | | |" in README
-    assert f"by {100 * difference['val_accuracy']:.0f} points of accuracy" in README
-    assert bn["val_loss"] > baseline["val_loss"]  # "The mean validation loss is not better"
+def committed(path: str) -> str:
+    """Return a file of the last commit: what the workspace has may be an experiment's, or of another processor."""
+    return subprocess.check_output(["git", "show", f"HEAD:{path}"], cwd=ROOT, text=True)
 
 
-def test_table_of_claims_holds_the_verdicts_of_metrics_json() -> None:
-    formats = {
-        "trains faster": ("faster_training", "+.1f"),
-        "ends more accurate": ("higher_accuracy", "+.3f"),
-        "is steadier": ("steadier", "+.4f"),
-        "reduces internal covariate shift": ("less_covariate_shift", "+.2f"),
-        "regularizes": ("regularizes", "+.2f"),
-        "allows higher learning rates": ("higher_learning_rates", "+.2f"),
+METRICS = json.loads(committed("results/metrics.json"))
+
+
+def test_readme_holds_the_committed_results() -> None:
+    assert readme.write_results(README, METRICS, yaml.safe_load(committed("params.yaml"))) == README
+    assert {claim.name for claim in CLAIMS} == set(readme.CLAIMS)
+    assert METRICS["difference"]["ci_low"] > 0  # "On these data batch normalization helps this network on average"
+    assert METRICS["claims"]["regularizes"]["verdict"] == "not measured"  # "... because 15 parameters cannot overfit"
+
+
+def test_readme_holds_what_the_studies_found() -> None:
+    numbers = read_numbers(ROOT / "studies/results.csv")
+    assert readme.write_studies(README, load_studies(), numbers) == README
+
+
+def test_tables_of_a_run() -> None:
+    metrics = {
+        "baseline": {"val_accuracy": 0.5919, "val_loss": 0.658},
+        "bn": {"val_accuracy": 0.6553, "val_loss": 0.6651},
+        "difference": {"val_accuracy": 0.0634, "ci_low": 0.0383, "ci_high": 0.0885, "p_value": 0.034},
+        "claims": dict.fromkeys(readme.CLAIMS, CLAIM) | {"regularizes": {"verdict": "not measured", "estimate": None}},
     }
-    assert {name for name, _ in formats.values()} == set(METRICS["claims"])
-    for words, (name, form) in formats.items():
-        claim = METRICS["claims"][name]
-        (row,) = re.findall(rf"^\| {words} \| (.*) \|$", README, re.M)
-        assert row.startswith(claim["verdict"]) or row.startswith(f"**{claim['verdict']}**")
-        if claim["estimate"] is not None:
-            low, estimate, high = (format(claim[key], form) for key in ("ci_low", "estimate", "ci_high"))
-            assert f"{estimate} [{low}, {high}]" in row
+    answer = readme.tabulate_answer(metrics, {"epochs": 20, "lr": 0.1, "evidence": {"alpha": 0.1}})
+    assert "after 20 epochs at learning rate 0.1" in answer
+    assert "90% interval" in answer
+    assert "| validation accuracy | 0.592 | 0.655 | +0.063 [+0.038, +0.088], p = 0.034 |" in answer
+    claims = readme.tabulate_claims(metrics["claims"], alpha=0.05)
+    assert "| trains faster | refuted | +1.7 [+1.3, +2.0] epochs to the target accuracy |" in claims
+    assert "| regularizes | not measured |  |" in claims
 
 
-def test_parameter_table_holds_every_key_and_no_other() -> None:
-    table = README.split("## Parameters")[1]
-    documented = {key for row in re.findall(r"^\| (`.*?) \|", table, re.M) for key in re.findall(r"`([a-z_.]+)`", row)}
-    assert documented == set(load_params(ROOT / "params.yaml").flat())
+def test_insert_replaces_what_stands_between_the_marks() -> None:
+    text = "head\n<!-- `make readme` writes: block -->\nold\n<!-- block end -->\nfoot\n"
+    written = readme.insert(text, "block", "new\nlines")
+    assert written == "head\n<!-- `make readme` writes: block -->\nnew\nlines\n<!-- block end -->\nfoot\n"
+    assert readme.insert(written, "block", "old") == text
 
 
-def test_every_file_that_it_links_to_is_there() -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        assert target.startswith("http") or (ROOT / target).exists(), target
+def test_readme_is_short() -> None:
+    assert len(README.split()) < 1300
 
 
-def test_every_make_target_that_it_names_is_there() -> None:
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
-    assert set(re.findall(r"`make ([a-z]+)`|^make ([a-z]+)", README, re.M)) <= {(name, "") for name in targets} | {
-        ("", name) for name in targets
-    }
+def test_table_of_parameters_holds_every_key_and_every_default() -> None:
+    rows = re.findall(r"^\| (`.*?) \| (.*?) \|", PAGES["docs/parameters.md"], re.M)
+    documented = {}
+    for keys, defaults in rows:
+        names = re.findall(r"`([\w.]+)`", keys)
+        values = [defaults] if len(names) == 1 else re.split(r", (?![^\[]*\])", defaults)
+        documented |= dict(zip(names, values, strict=True))
+    params = load_params(ROOT / "params.yaml").flat()
+    assert set(documented) == set(params)
+    for key, text in documented.items():
+        value = [float(rate) for rate in text.split(", ")] if key == "lr_sweep" else yaml.safe_load(text)
+        assert value == params[key], key
 
 
-def test_every_saved_view_of_the_mlflow_ui_has_its_link() -> None:
-    views = {tag.removeprefix("mlflow.sharedViewState.") for tag in view_tags()}
-    assert set(re.findall(r"viewStateShareKey=([\w-]+)", README)) == views
+@pytest.mark.parametrize("page", PAGES)
+def test_every_file_that_a_page_links_to_is_there(page: str) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", PAGES[page]):
+        assert target.startswith("http") or (ROOT / page).parent.joinpath(target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_heading_that_a_page_links_to_is_there(page: str) -> None:
+    for target, place in re.findall(r"\]\(([^)#:]*\.md)#([^)]+)\)", PAGES[page]):
+        text = (ROOT / page).parent.joinpath(target).read_text()
+        assert place in map(readme.anchor, re.findall(r"^#+ (.*)", text, re.M)), place
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_make_target_that_a_page_names_is_there(page: str) -> None:
+    named = re.findall(r"(?:`|^|\$ )make ([a-z-]+)", PAGES[page], re.M)
+    assert set(named) <= TARGETS
+
+
+def test_every_saved_view_of_the_mlflow_ui_is_named() -> None:
+    names = {json.loads(view)["name"] for view in view_tags().values()}
+    assert names == set(re.findall(r"^- \*([^*]+)\*:", PAGES["docs/mlflow.md"], re.M))
+    assert all(f"*{name}*" in README for name in names)
+
+
+def test_the_build_for_the_processor_is_that_of_the_pinned_version() -> None:
+    (pinned,) = re.findall(r"^torch==.*", (ROOT / "requirements.lock").read_text(), re.M)
+    assert f"pip install {pinned} --index-url https://download.pytorch.org/whl/cpu\n" in README
+
+
+def test_release_is_one_everywhere() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == version
+    assert f"## [{version}] - {citation['date-released']}" in PAGES["CHANGELOG.md"]
+
+
+class Echo(listings.Shell):
+    """Answers each command by its last word, in a line with blanks at the end."""
+
+    def __init__(self) -> None:
+        self.commands: list[str] = []
+
+    def run(self, command: str) -> str:
+        self.commands.append(command)
+        return f"{command.split()[-1]}   \n\n"
+
+
+def test_listings_replace_what_stands_under_a_command() -> None:
+    page = "words\n```console\nmake it\n```\nmore\n```console\n$ say one\nold\nolder\n$ say two\n```\n```\n$ no\n```\n"
+    shell = Echo()
+    written = listings.run_page(page, shell)
+    assert written == page.replace("old\nolder\n", "one\n").replace("two\n", "two\ntwo\n")
+    assert shell.commands == ["make it", "say one", "say two"]
+    assert listings.run_page(written, shell) == written
+
+
+def test_listing_of_a_run_is_the_tables_that_end_it() -> None:
+    printed = "Running stage\nFinal validation accuracy at 1\n  a\n\nclaim\n  b  \n\nReport: x\nMLflow\n"
+    assert listings.shorten(printed) == ["Final validation accuracy at 1", "  a", "", "claim", "  b"]

@@ -158,7 +158,7 @@ class TrackingParams(Section):
 
 
 class Params(Section):
-    """All of params.yaml. Units and meaning of each key: the table in README.md."""
+    """All of params.yaml. Units and meaning of each key: the table in docs/parameters.md."""
 
     lr: LearningRate = Field(description="a number from 1e-10 to 1e10")
     lr_sweep: list[LearningRate] = Field(description="a list of numbers from 1e-10 to 1e10, such as [0.01, 0.1], or []")

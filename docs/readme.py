@@ -1,0 +1,106 @@
+"""Write what README.md quotes of the results, between its marks.
+
+Reads   results/metrics.json, params.yaml, studies/results.csv
+Writes  README.md
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from stages import run_stage
+from stages.evidence.summary import format_p
+from stages.params import parse_yaml
+from studies.experiments import Study, load_studies
+from studies.report import RESULTS, Numbers, fill, read_numbers
+
+README, METRICS, PARAMS = Path("README.md"), Path("results/metrics.json"), Path("params.yaml")
+CLAIMS = {  # name: what is claimed, format of the difference, its unit
+    "faster_training": ("trains faster", "+.1f", "epochs to the target accuracy"),
+    "higher_accuracy": ("ends more accurate", "+.3f", "mean accuracy of the last 10 epochs"),
+    "steadier": ("is steadier", "+.4f", "change of accuracy per epoch"),
+    "less_covariate_shift": ("reduces internal covariate shift", "+.2f", "natural log of the ratio"),
+    "regularizes": ("regularizes", "+.2f", "nats between training and validation loss"),
+    "higher_learning_rates": ("allows higher learning rates", "+.2f", "decades of learning rate"),
+}
+
+
+def main() -> None:
+    """Write all blocks."""
+    metrics = json.loads(METRICS.read_text(encoding="utf-8"))
+    params = parse_yaml(PARAMS.read_text(encoding="utf-8"))
+    text = write_results(README.read_text(encoding="utf-8"), metrics, params)
+    README.write_text(write_studies(text, load_studies(), read_numbers(RESULTS)), encoding="utf-8")
+
+
+def write_results(text: str, metrics: Mapping[str, Any], params: Mapping[str, Any]) -> str:
+    """Return the text with the tables of a run: of both arms, and of the claims."""
+    text = insert(text, "answer", tabulate_answer(metrics, params))
+    return insert(text, "claims", tabulate_claims(metrics["claims"], params["evidence"]["alpha"]))
+
+
+def write_studies(text: str, studies: Sequence[Study], numbers: Mapping[str, Numbers]) -> str:
+    """Return the text with the way to all studies, and what the last one found."""
+    return insert(text, "studies", list_studies(studies, numbers))
+
+
+def insert(text: str, block: str, content: str) -> str:
+    """Return the text with what stands between the marks of a block replaced."""
+    begin, end = f"<!-- `make readme` writes: {block} -->\n", f"\n<!-- {block} end -->"
+    before, rest = text.split(begin)
+    return before + begin + content + end + rest.split(end)[1]
+
+
+def tabulate_answer(metrics: Mapping[str, Any], params: Mapping[str, Any]) -> str:
+    """Return accuracy and loss of both arms after the last epoch, in Markdown."""
+    baseline, bn, difference = metrics["baseline"], metrics["bn"], metrics["difference"]
+    found = f"{difference['val_accuracy']:+.3f} {format_interval(difference, '+.3f')}"
+    level = f"{1 - params['evidence']['alpha']:.0%}"
+    return "\n".join(
+        [
+            f"| after {params['epochs']} epochs at learning rate {params['lr']:g} | without | with batch normalization"
+            f" | difference, {level} interval |",
+            "|---|---|---|---|",
+            f"| validation accuracy | {baseline['val_accuracy']:.3f} | {bn['val_accuracy']:.3f}"
+            f" | {found}, p {format_p(difference['p_value'])} |",
+            f"| validation loss, nats | {baseline['val_loss']:.3f} | {bn['val_loss']:.3f} | |",
+        ]
+    )
+
+
+def tabulate_claims(claims: Mapping[str, Any], alpha: float) -> str:
+    """Return a row per claim, in Markdown."""
+    lines = [
+        f"| claim: batch normalization ... | verdict | with - without, {1 - alpha:.0%} interval |",
+        "|---|---|---|",
+    ]
+    for name, (words, form, unit) in CLAIMS.items():
+        claim = claims[name]
+        found = ""
+        if claim["estimate"] is not None:
+            found = f"{claim['estimate']:{form}} {format_interval(claim, form)} {unit}"
+        lines.append(f"| {words} | {claim['verdict']} | {found} |")
+    return "\n".join(lines)
+
+
+def format_interval(numbers: Mapping[str, float], form: str) -> str:
+    """Return `[low, high]`."""
+    return f"[{numbers['ci_low']:{form}}, {numbers['ci_high']:{form}}]"
+
+
+def list_studies(studies: Sequence[Study], numbers: Mapping[str, Numbers]) -> str:
+    """Return a list of links to the studies, in Markdown; the last one, on other data, says what it found."""
+    lines = [f"- [{study.heading}](docs/studies.md#{anchor(study.heading)})" for study in studies]
+    other_data = studies[-1]
+    return "\n".join(lines) + f": **{fill(other_data.title, numbers[other_data.name])}**"
+
+
+def anchor(heading: str) -> str:
+    """Return what GitHub makes of a heading in an address."""
+    dashed = heading.lower().replace(" ", "-")
+    return "".join(letter for letter in dashed if letter.isalnum() or letter == "-")
+
+
+if __name__ == "__main__":
+    run_stage(main)
