@@ -20,8 +20,10 @@ from stages.evidence.claims import CLAIMS, REFUTED, SUPPORTED, Experiment, Judge
 from stages.evidence.paired import PairedDifference, paired_difference, wilson_interval
 from stages.params import load_params
 from stages.training.diagnostics import Diagnostics
-from stages.training.loop import OTHER_ORDER, Schedule, Table, train_arm
+from stages.training.loop import Schedule, train_arm
 from stages.training.network import Architecture
+from stages.training.streams import OTHER_ORDER
+from stages.training.tables import Table
 
 ALPHA, RESAMPLES = 0.05, 999
 GROUPS_AT_ONCE = 8  # trained as one

@@ -134,8 +134,9 @@ def stacked(task: Task) -> Run:
     """Use this project's own training."""
     from stages.arm.settings import build_normalization
     from stages.params import load_params
-    from stages.training.loop import Schedule, Table, train_arm
+    from stages.training.loop import Schedule, train_arm
     from stages.training.network import Architecture
+    from stages.training.tables import Table
 
     tables = [Table(*rows) for rows in _tensors(task)]
     norm = build_normalization(load_params().bn) if task.batch_norm else None

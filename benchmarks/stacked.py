@@ -18,9 +18,10 @@ from torch.utils.data import DataLoader, TensorDataset
 from stages.arm.settings import build_normalization
 from stages.params import load_params
 from stages.training.diagnostics import Diagnostics
-from stages.training.loop import Schedule, Table, evaluate, train_arm
+from stages.training.loop import Schedule, evaluate, train_arm
 from stages.training.network import Architecture, build_network
 from stages.training.replicas import stack
+from stages.training.tables import Table
 
 RATES = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0]
 SEEDS = range(64)

@@ -18,8 +18,9 @@ import torch
 
 from stages.arm.settings import build_normalization
 from stages.params import load_params
-from stages.training.loop import Schedule, Table, train_arm
+from stages.training.loop import Schedule, train_arm
 from stages.training.network import Architecture
+from stages.training.tables import Table
 
 ROOT = Path(__file__).parents[1]
 REPEATS = 3
@@ -90,8 +91,7 @@ def _steps() -> float:
     """Return the seconds that the training of both arms takes."""
     params = load_params(ROOT / "params.yaml")
     train, val = Table.read("data/train.csv"), Table.read("data/val.csv")
-    rates = sorted({*params.lr_sweep, params.lr})
-    schedule = Schedule(rates, range(params.seeds), params.epochs, params.batch_size)
+    schedule = Schedule(params.rates, range(params.seeds), params.epochs, params.batch_size)
     start = time.perf_counter()
     for norm in (None, build_normalization(params.bn)):
         train_arm(train, val, Architecture(train.x.shape[1], normalization=norm), schedule)

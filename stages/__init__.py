@@ -13,9 +13,15 @@ class InputError(ValueError):
 
 
 def run_stage(main: Callable[[], None]) -> None:
-    """Run `main`; an `InputError` becomes its own lines on stderr and exit status 2, without a traceback."""
+    """Run `main`; an `InputError` becomes its own lines on stderr and exit status 2, without a traceback.
+
+    So does Ctrl-C, in one line, with the exit status that shells give it.
+    """
     try:
         main()
+    except KeyboardInterrupt:
+        print("interrupted: what was written before stays; the next run starts the stage anew", file=sys.stderr)
+        raise SystemExit(130) from None
     except InputError as error:
         print(error, file=sys.stderr)
         raise SystemExit(2) from None

@@ -17,8 +17,8 @@ import yaml
 
 from stages.arm.settings import build_normalization
 from stages.params import load_params
-from stages.training.loop import Table
 from stages.training.network import Normalization
+from stages.training.tables import Table
 
 ROOT = Path(__file__).parents[1]
 EPOCHS, SEEDS, RATES = 5, 4, [0.001, 0.1, 0.3, 1.0]

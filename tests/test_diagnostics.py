@@ -12,21 +12,15 @@ from scipy.stats import wasserstein_distance
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stages.training.diagnostics import (
-    DIAGNOSTICS,
-    OF_A_STEP,
-    Diagnostics,
-    build_variants,
-    covariate_shift,
-    dead_layers,
-    input_shift,
-    landscape,
-    measure_step,
-)
-from stages.training.loop import ORDER, Schedule, Table, _generator, build_replicas, train_arm
+from stages.training.diagnostics import DIAGNOSTICS, Diagnostics
+from stages.training.loop import Schedule, build_replicas, train_arm
 from stages.training.loss import cross_entropy
 from stages.training.network import Architecture
 from stages.training.replicas import select, unstack
+from stages.training.step_measures import OF_A_STEP, Step, build_variants, covariate_shift, landscape, measure_step
+from stages.training.streams import ORDER, open_stream
+from stages.training.tables import Table
+from stages.training.unit_measures import dead_layers, input_shift
 
 NORMS = {
     "baseline": None,
@@ -50,7 +44,7 @@ def measured_alone(
 ) -> list[dict[str, float]]:
     """Train one ordinary network; return its rows, epoch by epoch."""
     optimizer = OPTIMIZERS[schedule.optimizer](network.parameters(), lr)
-    order = _generator(seed, ORDER)
+    order = open_stream(seed, ORDER)
     inputs, unit, dead = seen_alone(network, train.x)
     rows = [dict.fromkeys(DIAGNOSTICS, np.nan) | unit | {"dead_layer": dead}]
     for _ in range(schedule.epochs):
@@ -217,8 +211,8 @@ def test_random_generators_are_untouched(tiny_tables: tuple[Table, Table]) -> No
     cross_entropy(network(x), y).sum().backward()
     torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
     diagnostics = Diagnostics(train.x, schedule.seeds, 0.1, schedule.replicas(0.1))
-    with diagnostics.watch_step(network, x, y):
-        pass
+    diagnostics.before_step(network, x, y)
+    diagnostics.after_step(network)
     diagnostics.after_epoch(network)
     assert torch.equal(torch.get_rng_state(), torch_state)
     np.testing.assert_array_equal(np.random.get_state()[1], numpy_state)
@@ -260,10 +254,10 @@ def test_no_covariate_shift_where_earlier_layers_stand_still(
     last, first = before.clone(), before.clone()
     last[:, -4:] += 1  # the layer 3 -> 1
     first[:, :12] += 1  # the layer 2 -> 4
-    still = measure_step(build_variants(network), before, last, gradient, x, y, lr=0.1)
+    still = measure_step(build_variants(network), Step(before, last, gradient, x, y), lr=0.1)
     np.testing.assert_allclose(still["covariate_shift"], 0, atol=1e-14)
     np.testing.assert_allclose(still["gradient_cosine"], 1, atol=1e-14)
-    moved = measure_step(build_variants(network), before, first, gradient, x, y, lr=0.1)
+    moved = measure_step(build_variants(network), Step(before, first, gradient, x, y), lr=0.1)
     assert (moved["covariate_shift"] > 0.01).all()
 
 
@@ -272,10 +266,10 @@ def test_a_diverged_replica_is_not_a_number_and_alone(
 ) -> None:
     network, before, gradient, x, y = trio
     after = before - 0.1 * gradient
-    healthy = measure_step(build_variants(network), before, after, gradient, x, y, lr=0.1)
+    healthy = measure_step(build_variants(network), Step(before, after, gradient, x, y), lr=0.1)
     before, after = before.clone(), after.clone()
     before[1], after[1] = torch.nan, torch.nan
-    diverged = measure_step(build_variants(network), before, after, gradient, x, y, lr=0.1)
+    diverged = measure_step(build_variants(network), Step(before, after, gradient, x, y), lr=0.1)
     for name in OF_A_STEP:
         assert np.isnan(diverged[name][1]), name
         np.testing.assert_array_equal(diverged[name][[0, 2]], healthy[name][[0, 2]])

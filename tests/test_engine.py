@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +25,11 @@ from stages.arm.parts import ArmParts
 from stages.engine import Engine
 from stages.history.curves import moments_by_epoch, summarize_epochs, tabulate_curves
 from stages.training import blocks
-from stages.training.blocks import cut_blocks, train_block
-from stages.training.loop import Schedule, Table, train_arm
+from stages.training.blocks import BlockTask, TrainedBlock, cut_blocks, train_block
+from stages.training.loop import Schedule, train_arm
 from stages.training.network import Architecture, Normalization
 from stages.training.replicas import unstack
+from stages.training.tables import Table
 
 SCHEDULE = Schedule([0.01, 0.1], range(8), epochs=3, batch_size=16)
 ARCHITECTURE = Architecture(2, normalization=normalization())
@@ -47,10 +49,12 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("STUDY_DEVICE", raising=False)
 
 
-def train(tables: tuple[Table, Table], folder: Path, function: Callable = train_block, *extra: Path) -> dict[str, str]:
+def train(
+    tables: tuple[Table, Table], folder: Path, function: Callable[[BlockTask], TrainedBlock] = train_block
+) -> dict[str, str]:
     """Train on the engine that the environment names; return the checksum of all that it leaves."""
-    tasks = [(*extra, *tables, ARCHITECTURE, block, 0.1) for block in cut_blocks(SCHEDULE, ARCHITECTURE)]
-    with Engine() as engine, ArmParts(SCHEDULE.learning_rates, 0.1) as parts:
+    tasks = [BlockTask(*tables, ARCHITECTURE, block, 0.1) for block in cut_blocks(SCHEDULE, ARCHITECTURE)]
+    with Engine() as engine, ArmParts(folder / "parts", SCHEDULE.learning_rates, 0.1) as parts:
         for block in engine.run(function, tasks):
             parts.add(block)
         parts.write_history(folder / "history.parquet")
@@ -60,15 +64,15 @@ def train(tables: tuple[Table, Table], folder: Path, function: Callable = train_
     return found | {"networks": str([[value.tolist() for value in each.values()] for each in weights])}
 
 
-def die_once_then_train(marker: Path, *task: object) -> blocks.TrainedBlock:
+def die_once_then_train(task: BlockTask, marker: Path) -> TrainedBlock:
     """Kill the process that works on the second block, once."""
-    if task[3].seeds[0] == 3 and not marker.exists():
+    if task.schedule.seeds[0] == 3 and not marker.exists():
         marker.touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    return train_block(*task)
+    return train_block(task)
 
 
-def die_always(*task: object) -> None:
+def die_always(task: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -87,9 +91,9 @@ def test_large_networks_come_in_small_blocks(monkeypatch: pytest.MonkeyPatch) ->
 def test_blocks_make_up_the_whole(tiny_tables: tuple[Table, Table], tmp_path: Path) -> None:
     architecture = Architecture(2)  # batch norm would turn rounding into differences, in units that are dead
     networks, whole = train_arm(*tiny_tables, architecture, SCHEDULE)
-    with ArmParts(SCHEDULE.learning_rates, 0.1) as parts:
+    with ArmParts(tmp_path / "parts", SCHEDULE.learning_rates, 0.1) as parts:
         for block in cut_blocks(SCHEDULE, architecture):
-            parts.add(train_block(*tiny_tables, architecture, block, 0.1))
+            parts.add(train_block(BlockTask(*tiny_tables, architecture, block, 0.1)))
         parts.write_history(tmp_path / "history.parquet")
         parts.write_diagnostics(tmp_path / "diagnostics.parquet")
         for seed in SCHEDULE.seeds:
@@ -127,7 +131,7 @@ def test_a_process_that_is_killed_loses_nothing(
     here = train(tables, tmp_path)
     monkeypatch.setenv("STUDY_ENGINE", "loky")
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")
-    assert train(tables, tmp_path, die_once_then_train, tmp_path / "died") == here
+    assert train(tables, tmp_path, partial(die_once_then_train, marker=tmp_path / "died")) == here
     assert (tmp_path / "died").exists()
     assert "note: a worker process died; done so far: " in capfd.readouterr().err
 
@@ -136,8 +140,8 @@ def test_work_that_kills_every_worker_ends(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("STUDY_ENGINE", "loky")
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")
     monkeypatch.setattr("stages.engine.DEATHS", 1)
-    with Engine() as engine, pytest.raises(RuntimeError, match="2 worker processes died"):
-        list(engine.run(die_always, [(1,), (2,)]))
+    with Engine() as engine, pytest.raises(InputError, match=r"^STUDY_ENGINE = 'loky': 2 worker processes died, .*$"):
+        list(engine.run(die_always, [1, 2]))
 
 
 @pytest.mark.parametrize(
@@ -198,7 +202,7 @@ def test_a_dask_cluster_gives_the_same_bytes(
     monkeypatch.setenv("STUDY_ENGINE", "dask")
     monkeypatch.setenv("STUDY_DASK_ADDRESS", scheduler)
     assert train(tables, tmp_path) == here
-    assert train(tables, tmp_path, die_once_then_train, tmp_path / "died") == here
+    assert train(tables, tmp_path, partial(die_once_then_train, marker=tmp_path / "died")) == here
     assert (tmp_path / "died").exists()
 
 
@@ -232,7 +236,7 @@ def test_workers_of_dask_look_for_a_device_themselves(
     monkeypatch.setenv("STUDY_ENGINE", "dask")
     monkeypatch.setattr("stages.engine._connect", lambda: None)
     with Engine() as engine, pytest.raises(InputError, match=NO_CUDA):
-        train_block(*tables, ARCHITECTURE, SCHEDULE, 0.1, engine.device)
+        train_block(BlockTask(*tables, ARCHITECTURE, SCHEDULE, 0.1, engine.device))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
@@ -241,8 +245,9 @@ def test_workers_of_dask_look_for_a_device_themselves(
 def test_cuda_trains_the_same_networks(
     tiny_tables: tuple[Table, Table], hidden: list[int], norm: Normalization | None
 ) -> None:
-    arguments = *tiny_tables, Architecture(2, hidden, normalization=norm), replace(SCHEDULE, optimizer="sgd"), 0.1
-    here, there = (train_block(*arguments, device) for device in ("cpu", "cuda"))
+    schedule = replace(SCHEDULE, optimizer="sgd")
+    task = BlockTask(*tiny_tables, Architecture(2, hidden, normalization=norm), schedule, 0.1)
+    here, there = (train_block(replace(task, device=device)) for device in ("cpu", "cuda"))
     pd.testing.assert_frame_equal(there.history, here.history, rtol=1e-8)
     torch.testing.assert_close(there.networks.state_dict(), here.networks.state_dict(), rtol=1e-8, atol=1e-10)
     pd.testing.assert_frame_equal(there.diagnostics, here.diagnostics, rtol=1e-6, atol=1e-8)

@@ -16,19 +16,17 @@ from torch.nn import functional as F
 
 from stages import MEASURES
 from stages.training.loop import (
-    ORDER,
-    WEIGHTS,
     Schedule,
-    Table,
-    _batches,
-    _generator,
     build_replicas,
+    cut_batches,
     dropped_examples,
     evaluate,
     train_arm,
 )
 from stages.training.network import Architecture, Normalization, build_network
 from stages.training.replicas import stack, unstack
+from stages.training.streams import ORDER, WEIGHTS, open_stream
+from stages.training.tables import Table
 
 NORMS = {
     "baseline": None,
@@ -126,12 +124,12 @@ def make_settings(choice: dict[str, Any]) -> tuple[Architecture, Schedule]:
 def train_alone(
     train: Table, val: Table, architecture: Architecture, schedule: Schedule, lr: float, seed: int
 ) -> tuple[nn.Sequential, list[list[float]]]:
-    network = build_network(architecture, _generator(seed, WEIGHTS)).double()
+    network = build_network(architecture, open_stream(seed, WEIGHTS)).double()
     options = {"momentum": schedule.momentum} if schedule.momentum else {}
     optimizer = OPTIMIZERS[schedule.optimizer](
         network.parameters(), lr=lr, weight_decay=schedule.weight_decay, **options
     )
-    order = _generator(seed, ORDER)
+    order = open_stream(seed, ORDER)
     history = [measure_alone(network, train, val)]
     for _ in range(schedule.epochs):
         network.train()
@@ -225,7 +223,7 @@ def test_history_has_one_row_per_rate_seed_and_epoch(tiny_tables: tuple[Table, T
 def test_a_seed_has_the_same_batches_at_every_rate(tiny_tables: tuple[Table, Table]) -> None:
     train, _ = tiny_tables
     schedule = Schedule([0.01, 0.1], [0, 1], epochs=1, batch_size=16)
-    batches = list(_batches(train, schedule, [_generator(seed, ORDER) for seed in schedule.seeds], narrow=False))
+    batches = list(cut_batches(train, schedule, [open_stream(seed, ORDER) for seed in schedule.seeds], narrow=False))
     assert [tuple(x.shape) for x, _ in batches] == [(4, 2, 16), (4, 2, 16), (4, 2, 2)]
     for x, y in batches:
         assert torch.equal(x[:2], x[2:])
@@ -246,7 +244,7 @@ def test_pairs_share_their_initial_weights(tiny_tables: tuple[Table, Table]) -> 
 
 def test_a_seed_has_unrelated_streams() -> None:
     draws = {
-        tuple(torch.rand(3, generator=_generator(seed, stream)).tolist()) for seed in range(4) for stream in (0, 1)
+        tuple(torch.rand(3, generator=open_stream(seed, stream)).tolist()) for seed in range(4) for stream in (0, 1)
     }
     assert len(draws) == 8
 

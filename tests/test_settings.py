@@ -9,8 +9,8 @@ from conftest import normalization
 from stages import InputError
 from stages.arm.settings import build_architecture, build_schedule, notes_before
 from stages.params import Params, load_params
-from stages.training.loop import ORDER, OTHER_ORDER
 from stages.training.network import Architecture
+from stages.training.streams import ORDER, OTHER_ORDER
 
 COMMITTED = load_params(Path(__file__).parents[1] / "params.yaml")
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from stages.training.surface import POINTS, draw_surface
+from stages.training.surface import POINTS, tabulate_surface
 
 
 def test_surface_covers_the_rows_and_a_tenth_around() -> None:
@@ -13,7 +13,7 @@ def test_surface_covers_the_rows_and_a_tenth_around() -> None:
         network[0].weight.copy_(torch.tensor([[2.0, -1.0]]))
         network[0].bias.fill_(0.5)
     rows = pd.DataFrame({"size": [0.0, 10.0], "weight": [-1.0, 1.0], "label": [0, 1]})
-    surface = draw_surface(network, rows)
+    surface = tabulate_surface(network, rows)
     assert list(surface.columns) == ["size", "weight", "probability"]
     assert len(surface) == POINTS**2
     np.testing.assert_allclose([surface["size"].min(), surface["size"].max()], [-1, 11], rtol=1e-6)
@@ -26,7 +26,7 @@ def test_of_more_classes_the_most_probable_is_named() -> None:
     with torch.no_grad():
         network[0].weight.copy_(torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]))
         network[0].bias.zero_()
-    surface = draw_surface(network, pd.DataFrame({"a": [-1.0, 1.0], "b": [-1.0, 1.0], "label": [0, 2]}))
+    surface = tabulate_surface(network, pd.DataFrame({"a": [-1.0, 1.0], "b": [-1.0, 1.0], "label": [0, 2]}))
     assert list(surface.columns) == ["a", "b", "predicted"]
     a, b = surface["a"], surface["b"]
     apart = (np.minimum(a.abs(), b.abs()) > 1e-6) & ((a - b).abs() > 1e-6)
@@ -45,4 +45,4 @@ def test_of_more_classes_the_most_probable_is_named() -> None:
 )
 def test_there_is_not_always_a_plane(features: dict[str, list[float]]) -> None:
     network = nn.Sequential(nn.Linear(len(features), 1), nn.Sigmoid())
-    assert len(draw_surface(network, pd.DataFrame(features | {"label": [0, 1]}))) == 0
+    assert len(tabulate_surface(network, pd.DataFrame(features | {"label": [0, 1]}))) == 0

@@ -1,8 +1,8 @@
 """The tables and networks of an arm, gathered from its blocks on disk: memory holds one block at a time."""
 
 import shutil
-import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
@@ -17,22 +17,25 @@ from stages.training.replicas import unstack
 
 
 class ArmParts:
-    """What the blocks of an arm have left, in their order, in a temporary folder; `lr` is the headline rate."""
+    """What the blocks of an arm have left, in their order, in a `folder` that is there only while they train.
 
-    def __init__(self, rates: Sequence[float], lr: float) -> None:
-        self.rates, self.lr = rates, lr
-        self._final: list[pd.DataFrame] = []
-        self._folder = tempfile.TemporaryDirectory(prefix="arm-")
-        self._blocks = 0
+    A killed process leaves the folder behind; the next one that trains the arm begins by removing it. `lr` is the
+    headline rate, one of `rates`.
+    """
+
+    def __init__(self, folder: Path, rates: Sequence[float], lr: float) -> None:
+        self.folder = folder
+        self.rates = rates
+        self.lr = lr
+        self._final: list[pd.DataFrame] = []  # of each block, its final values
 
     def add(self, block: TrainedBlock) -> None:
         """Keep a block, the next in the order of seeds."""
-        by_rate = (block.history[block.history["lr"] == lr] for lr in self.rates)
-        _write_groups(self._path("history"), map(_table, by_rate))
-        _write_groups(self._path("diagnostics"), [_table(block.diagnostics)])
+        number = len(self._final)
+        _write_groups(self._path("history", number), _tables_by_rate(block.history, self.rates))
+        _write_groups(self._path("diagnostics", number), iter([_table(block.diagnostics)]))
+        torch.save(block.networks, self._path("networks", number))
         self._final.append(final_values(block.history, self.lr))
-        torch.save(block.networks, self._path("networks"))
-        self._blocks += 1
 
     def write_history(self, path: Path) -> None:
         """Write all histories as one, sorted by lr, seed, epoch: a row group for each rate of each block."""
@@ -48,35 +51,52 @@ class ArmParts:
 
     def network(self, seed: int) -> nn.Sequential:
         """Return the network of a seed at the headline rate, as an ordinary network."""
-        block = next(block for block, final in enumerate(self._final) if seed in final.index)
-        networks = torch.load(self._path("networks", block), weights_only=False)  # our own, of a moment ago
-        return unstack(networks, self._final[block].index.get_loc(seed))
+        number = self._block_of(seed)
+        networks = torch.load(self._path("networks", number), weights_only=False)  # our own, of a moment ago
+        return unstack(networks, self._final[number].index.get_loc(seed))
 
     def __enter__(self) -> "ArmParts":
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._folder.cleanup()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _block_of(self, seed: int) -> int:
+        for number, final in enumerate(self._final):
+            if seed in final.index:
+                return number
+        raise ValueError(f"seed {seed} is in none of the {len(self._final)} blocks")
 
     def _gather(self, name: str, groups: int, path: Path) -> None:
-        if self._blocks == 1:
-            shutil.move(self._path(name, 0), path)
-            return
-        parts = ((self._path(name, block), group) for group in range(groups) for block in range(self._blocks))
-        _write_groups(path, (parquet.ParquetFile(part).read_row_group(group) for part, group in parts))
+        if len(self._final) == 1:
+            self._path(name, 0).replace(path)
+        else:
+            _write_groups(path, self._read_groups(name, groups))
 
-    def _path(self, name: str, block: int | None = None) -> Path:
-        return Path(self._folder.name, f"{name}-{self._blocks if block is None else block}")
+    def _read_groups(self, name: str, groups: int) -> Iterator[pa.Table]:
+        """Yield the first row group of every block, then the second of every block, and so on."""
+        for group in range(groups):
+            for number in range(len(self._final)):
+                yield parquet.ParquetFile(self._path(name, number)).read_row_group(group)
+
+    def _path(self, name: str, number: int) -> Path:
+        return self.folder / f"{name}-{number}"
 
 
-def _write_groups(path: Path, tables: Iterable[pa.Table]) -> None:
-    """Write tables of one schema, each as a row group."""
-    writer = None
-    for table in tables:
-        writer = writer or parquet.ParquetWriter(path, table.schema)
-        writer.write_table(table, row_group_size=max(1, len(table)))
-    writer.close()
+def _tables_by_rate(history: pd.DataFrame, rates: Sequence[float]) -> Iterator[pa.Table]:
+    for lr in rates:
+        yield _table(history[history["lr"] == lr])
 
 
 def _table(frame: pd.DataFrame) -> pa.Table:
     return pa.Table.from_pandas(frame, preserve_index=False)
+
+
+def _write_groups(path: Path, tables: Iterator[pa.Table]) -> None:
+    """Write tables of one schema, at least one, each as a row group."""
+    first = next(tables)
+    with parquet.ParquetWriter(path, first.schema) as writer:
+        for table in chain([first], tables):
+            writer.write_table(table, row_group_size=max(1, len(table)))

@@ -17,8 +17,8 @@ Logs    an MLflow run for the arm with a child run per learning rate
 
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -31,13 +31,15 @@ from stages.history.curves import median_seed, tabulate_curves
 from stages.history.moments import Moments
 from stages.params import Params
 from stages.tracking.run import StageRun, file_md5
-from stages.training.blocks import cut_blocks, train_block
-from stages.training.loop import Schedule, Table
+from stages.training.blocks import BlockTask, cut_blocks, train_block
+from stages.training.loop import Schedule
 from stages.training.network import Architecture, load_network, save_network
-from stages.training.surface import draw_surface
+from stages.training.surface import tabulate_surface
+from stages.training.tables import Table
 
 TRAIN, VAL = Path("data/train.csv"), Path("data/val.csv")
 FILES = ("history.parquet", "diagnostics.parquet", "curves.csv", "surface.csv", "model.pt")
+PARTS = ".parts"  # the folder beside FILES that is there while the arm trains
 
 
 def run_arm(arm: str, params: Params, engine: Engine, run: StageRun) -> None:
@@ -47,13 +49,13 @@ def run_arm(arm: str, params: Params, engine: Engine, run: StageRun) -> None:
     schedule = build_schedule(arm, params)
     for note in notes_before(arm, params, architecture, len(train.y)):
         print(f"note: {note}", file=sys.stderr)
-    blocks = cut_blocks(schedule, architecture)
-    tasks = [(train, val, architecture, block, params.lr, engine.device) for block in blocks]
+    tasks = []
+    for block in cut_blocks(schedule, architecture):
+        tasks.append(BlockTask(train, val, architecture, block, params.lr, engine.device))
     folder = Path("results", arm)
-    folder.mkdir(parents=True, exist_ok=True)
-    with ArmParts(schedule.learning_rates, params.lr) as parts:
-        with ArmReport(_title(arm, params), run, schedule, params.lr, len(tasks), engine) as report:
-            _train_blocks(engine, tasks, parts, report)
+    report = ArmReport(_title(arm, params), run, schedule, params.lr, blocks=len(tasks), inline=engine.inline)
+    with ArmParts(folder / PARTS, schedule.learning_rates, params.lr) as parts:
+        _train_blocks(engine, tasks, parts, report)
         seed = _write_files(folder, parts, report.curves(), architecture)
     run.log_summary({"seconds_per_epoch": report.seconds / schedule.epochs})
     run.describe(_description(schedule, params.lr, seed), folder / "history.parquet", folder / "curves.csv")
@@ -65,12 +67,13 @@ def _title(arm: str, params: Params) -> str:
     return f"{arm}, {describe_arms(params).labels[arm]}" if arm == "bn" else arm
 
 
-def _train_blocks(engine: Engine, tasks: Sequence[tuple[Any, ...]], parts: ArmParts, report: ArmReport) -> None:
-    if engine.inline:
-        tasks = [(*task, report.on_epoch) for task in tasks]
-    for block in engine.run(train_block, tasks):
-        parts.add(block)
-        report.add(block.history)
+def _train_blocks(engine: Engine, tasks: Sequence[BlockTask], parts: ArmParts, report: ArmReport) -> None:
+    # A block that trains elsewhere cannot call back: it is heard of when it is done.
+    train = partial(train_block, on_epoch=report.on_epoch) if engine.inline else train_block
+    with report:
+        for block in engine.run(train, tasks):
+            parts.add(block)
+            report.add(block.history)
 
 
 def _write_files(folder: Path, parts: ArmParts, curves: Mapping[str, Moments], architecture: Architecture) -> int:
@@ -81,7 +84,7 @@ def _write_files(folder: Path, parts: ArmParts, curves: Mapping[str, Moments], a
     seed = median_seed(parts.final_values())
     save_network(parts.network(seed), architecture, folder / "model.pt")
     rows = pd.concat([pd.read_csv(TRAIN), pd.read_csv(VAL)])
-    surface = draw_surface(load_network(folder / "model.pt"), rows)
+    surface = tabulate_surface(load_network(folder / "model.pt"), rows)
     surface.to_csv(folder / "surface.csv", index=False, lineterminator="\n")
     return seed
 

@@ -4,17 +4,20 @@ from collections.abc import Iterator
 
 from stages.history.wording import Contrast, describe_contrast
 from stages.params import NormalizationParams, Params, check_widths
-from stages.training.loop import ORDER, OTHER_ORDER, Schedule, dropped_examples
+from stages.training.loop import Schedule, dropped_examples
 from stages.training.network import Architecture, Normalization
+from stages.training.streams import ORDER, OTHER_ORDER
 
 
 def build_architecture(arm: str, params: Params, *, features: int, classes: int) -> Architecture:
     """Return what the networks of `arm` are built by."""
-    hidden, normalization = params.model.hidden, None
+    hidden = params.model.hidden
+    normalization = None
     if arm == "bn":
-        bn, hidden = params.bn, params.bn.hidden or hidden
+        bn = params.bn
         if bn.inputs:
             check_widths(bn.kind, bn.groups, [features], f"bn.inputs = True on data of {features} features")
+        hidden = bn.hidden or hidden
         normalization = build_normalization(bn)
     return Architecture(
         features=features,
@@ -34,6 +37,7 @@ def build_normalization(bn: NormalizationParams) -> Normalization | None:
 
 def build_schedule(arm: str, params: Params) -> Schedule:
     """Return how `arm` trains: every seed at every learning rate."""
+    # Where nothing else differs, the order of the batches does: an A/A comparison, in which all effects are chance.
     same_networks = arm == "bn" and params.bn.kind == "none" and params.bn.hidden in (None, params.model.hidden)
     return Schedule(
         learning_rates=params.rates,

@@ -1,4 +1,4 @@
-"""How networks are trained: data, network, replicas, arm. Knows nothing of MLflow, DVC or params.yaml.
+"""How networks are trained. Knows nothing of MLflow, DVC or params.yaml.
 
 Axes, as they appear in shapes:
     R  replicas: one network each, R = L * S, learning rate by learning rate
@@ -9,4 +9,6 @@ Axes, as they appear in shapes:
     N  rows of a table
     F  features: columns of a table, or units of a layer
     K  classes, or the logits of a network: one where there are two classes
+    P  parameters of one network, all in a row
+    V  variants of one network: other parameters, same batch
 """

@@ -5,7 +5,6 @@ How they are cut depends on the settings alone, so the numbers do not depend on 
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import pandas as pd
 import torch
@@ -13,12 +12,29 @@ from torch import nn
 
 from stages import InputError
 from stages.training.diagnostics import Diagnostics
-from stages.training.loop import Schedule, Table, train_arm
+from stages.training.loop import Measures, Schedule, train_arm
 from stages.training.network import Architecture, build_network
 from stages.training.replicas import select
+from stages.training.tables import Table
 
 REPLICAS_AT_ONCE = 512  # of the sizes measured, the one with the least time per network
 PARAMETERS_AT_ONCE = 2**24  # of all replicas of a block together: 64 MiB, and a few times that while they train
+
+
+@dataclass(frozen=True)
+class BlockTask:
+    """All that it takes to train a block, in any process.
+
+    `lr` is the headline rate, at which networks are kept and measured inside. `device`: cpu, cuda, or auto, which is
+    cuda where there is one.
+    """
+
+    train: Table
+    val: Table
+    architecture: Architecture
+    schedule: Schedule
+    lr: float
+    device: str = "cpu"
 
 
 @dataclass(frozen=True)
@@ -36,29 +52,24 @@ def cut_blocks(schedule: Schedule, architecture: Architecture) -> list[Schedule]
     parameters = sum(parameter.numel() for parameter in network.parameters())
     replicas = min(REPLICAS_AT_ONCE, PARAMETERS_AT_ONCE // parameters)
     size = max(1, replicas // len(schedule.learning_rates))
-    seeds = schedule.seeds
-    return [replace(schedule, seeds=seeds[first : first + size]) for first in range(0, len(seeds), size)]
+    starts = range(0, len(schedule.seeds), size)
+    return [replace(schedule, seeds=schedule.seeds[start : start + size]) for start in starts]
 
 
 def train_block(
-    train: Table,
-    val: Table,
-    architecture: Architecture,
-    schedule: Schedule,
-    lr: float,
-    device: str = "cpu",
-    on_epoch: Callable[[int, dict[str, Any]], None] = lambda epoch, measures: None,
+    task: BlockTask, on_epoch: Callable[[int, Measures], None] = lambda epoch, measures: None
 ) -> TrainedBlock:
-    """Train one block, and measure inside its networks at `lr`.
+    """Train one block, and measure inside its networks at the headline rate.
 
-    The same bytes in any process of one machine. `device`: cpu, cuda, or auto, which is cuda where there is one.
+    The same bytes in any process of one machine.
     """
     torch.set_num_threads(1)  # the networks are small, and the bytes must not depend on the cores that are free
-    train, val = (table.to(find_device(device)) for table in (train, val))
-    watched = schedule.replicas(lr)
-    diagnostics = Diagnostics(train.x, schedule.seeds, lr, watched)
-    networks, history = train_arm(train, val, architecture, schedule, on_epoch, diagnostics)
-    return TrainedBlock(history, diagnostics.table(), select(networks, watched).cpu())
+    device = find_device(task.device)
+    train, val = task.train.to(device), task.val.to(device)
+    headline = task.schedule.replicas(task.lr)
+    diagnostics = Diagnostics(train.x, task.schedule.seeds, task.lr, headline)
+    networks, history = train_arm(train, val, task.architecture, task.schedule, on_epoch, diagnostics)
+    return TrainedBlock(history, diagnostics.table(), select(networks, headline).cpu())
 
 
 def find_device(name: str) -> str:

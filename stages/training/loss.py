@@ -14,25 +14,48 @@ def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
     One logit: binary cross-entropy of its sigmoid; several: cross-entropy of their softmax.
     """
     if logits.shape[1] == 1:
-        return F.softplus(-_margin(logits, y), threshold=40)  # from 40 on it is its argument, to float64's last bit
+        margin = _margin(logits, y)
+        return F.softplus(-margin, threshold=40)  # from 40 on it is its argument, to float64's last bit
     return F.cross_entropy(logits, y.expand(len(logits), -1), reduction="none")
+
+
+def cross_entropy_gradient(logits: Tensor, y: Tensor) -> Tensor:
+    """Return the gradient, in the logits (R, K, B), of the mean of `cross_entropy` over B, for classes y (R, B).
+
+    It is (probability - target) / B, where the target is 1 for the right class and 0 for the others.
+    """
+    examples = y.shape[-1]
+    if logits.shape[1] == 1:
+        probability, target = torch.sigmoid(logits), y.unsqueeze(1)  # (R, 1, B)
+    else:
+        probability, target = torch.softmax(logits, dim=1), _one_hot(y, logits.shape[1])  # (R, K, B)
+    return probability.sub_(target).div_(examples)
 
 
 def is_right(logits: Tensor, y: Tensor) -> Tensor:
     """Return 1. where the class with the largest logit is the right one, else 0.: as in `cross_entropy`, (R, B).
 
-    Of equal ones it is the first; where a logit is not a number, none is right.
+    Of equal logits the first counts as the largest; where a logit is not a number, no class is right.
     """
     if logits.shape[1] == 1:
         just_below = torch.nextafter(logits.new_zeros(()), logits.new_tensor(-1.0))
-        return _margin(logits, y).gt_(torch.where(y == 1, 0, just_below))  # a logit of 0 says class 0
-    largest = logits.amax(dim=1, keepdim=True)  # argmax would take a hundred times as long
-    right = logits.gather(1, y.expand(len(logits), -1).unsqueeze(1)) == largest
+        threshold = torch.where(y == 1, 0, just_below)  # a logit of 0 says class 0
+        return _margin(logits, y).gt_(threshold)
+    # Not by argmax: along this dimension it takes a hundred times as long as the maximum.
+    largest = logits.amax(dim=1, keepdim=True)  # (R, 1, B)
+    of_right_class = logits.gather(1, y.expand(len(logits), -1).unsqueeze(1))  # (R, 1, B)
     earlier = torch.arange(logits.shape[1], device=y.device).unsqueeze(1) < y.unsqueeze(1)  # (R or 1, K, B)
-    tied = ((logits == largest) & earlier).any(dim=1)
-    return (right.squeeze(1) & ~tied).to(logits.dtype)
+    tied = ((logits == largest) & earlier).any(dim=1)  # (R, B)
+    right = (of_right_class == largest).squeeze(1) & ~tied
+    return right.to(logits.dtype)
 
 
 def _margin(logits: Tensor, y: Tensor) -> Tensor:
     """Return how far a single logit (R, 1, B) is on the side of the right class, (R, B)."""
-    return logits.squeeze(1) * (2 * y - 1)
+    sign = 2 * y - 1  # -1 for class 0, 1 for class 1
+    return logits.squeeze(1) * sign
+
+
+def _one_hot(y: Tensor, classes: int) -> Tensor:
+    """(R, B) -> (R, K, B): 1 for the class of each example, 0 for the others."""
+    return F.one_hot(y, classes).transpose(1, 2)

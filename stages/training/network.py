@@ -38,7 +38,7 @@ class Normalization:
 
 @dataclass(frozen=True)
 class Architecture:
-    """What it takes to build a network. `init_std` is for init normal; `normalization` None: without."""
+    """What it takes to build a network. `init_std` is for init normal alone; `normalization` None: without."""
 
     features: int
     hidden: Sequence[int] = (2, 2)
@@ -70,14 +70,15 @@ def build_network(architecture: Architecture, generator: torch.Generator) -> nn.
     norm = architecture.normalization
     widths = [architecture.features, *architecture.hidden]
     if norm and norm.inputs:
-        layers[f"{SHORT[norm.kind]}0"] = _normalizer(norm, architecture.features)
+        layers |= _normalizer(norm, 0, architecture.features)
     for number, (inputs, outputs) in enumerate(pairwise(widths), start=1):
         layers[f"linear{number}"] = _linear(inputs, outputs, architecture, generator)
-        layers[f"{architecture.activation}{number}"] = ACTIVATIONS[architecture.activation]()
-        if norm:
-            layers[f"{SHORT[norm.kind]}{number}"] = _normalizer(norm, outputs)
-            if norm.placement == "before_activation":
-                layers.move_to_end(f"{architecture.activation}{number}")
+        activation = {f"{architecture.activation}{number}": ACTIVATIONS[architecture.activation]()}
+        normalizer = _normalizer(norm, number, outputs)
+        if norm and norm.placement == "before_activation":
+            layers |= normalizer | activation
+        else:
+            layers |= activation | normalizer
     logits = 1 if architecture.classes == 2 else architecture.classes
     layers[f"linear{len(widths)}"] = _linear(widths[-1], logits, architecture, generator)
     return nn.Sequential(layers)
@@ -102,12 +103,16 @@ def load_network(path: str | Path) -> nn.Sequential:
     return network.eval()
 
 
-def _normalizer(norm: Normalization, features: int) -> nn.Module:
+def _normalizer(norm: Normalization | None, number: int, features: int) -> dict[str, nn.Module]:
+    """Return the layer that normalizes (B, features), under its name, such as bn1; nothing where there is none."""
+    if norm is None:
+        return {}
+    name = f"{SHORT[norm.kind]}{number}"
     if norm.kind == "batch":
-        return nn.BatchNorm1d(features, eps=norm.eps, momentum=norm.momentum, affine=norm.affine)
+        return {name: nn.BatchNorm1d(features, eps=norm.eps, momentum=norm.momentum, affine=norm.affine)}
     if norm.kind == "layer":
-        return nn.LayerNorm(features, eps=norm.eps, elementwise_affine=norm.affine)
-    return nn.GroupNorm(norm.groups, features, eps=norm.eps, affine=norm.affine)
+        return {name: nn.LayerNorm(features, eps=norm.eps, elementwise_affine=norm.affine)}
+    return {name: nn.GroupNorm(norm.groups, features, eps=norm.eps, affine=norm.affine)}
 
 
 def _linear(inputs: int, outputs: int, architecture: Architecture, generator: torch.Generator) -> nn.Linear:
@@ -116,18 +121,18 @@ def _linear(inputs: int, outputs: int, architecture: Architecture, generator: to
     pytorch: both U(+-1 / sqrt(inputs)), the default of nn.Linear. The others have zero bias. keras: Glorot uniform
     (Glorot & Bengio 2010, eq. 16). he: U(+-sqrt(6 / inputs)) (He et al. 2015, sec. 2.2). normal: N(0, init_std ** 2).
     """
-    layer, init = nn.Linear(inputs, outputs), architecture.init
-    # What the layer drew by itself, from PyTorch's global generator, is overwritten.
-    if init == "pytorch":
+    layer = nn.Linear(inputs, outputs)  # what it draws by itself, from PyTorch's global generator, is overwritten
+    if architecture.init == "pytorch":
         bound = inputs**-0.5
         nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
         nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
         return layer
     nn.init.zeros_(layer.bias)
-    if init == "keras":
+    if architecture.init == "keras":
         nn.init.xavier_uniform_(layer.weight, generator=generator)
-    elif init == "he":
+    elif architecture.init == "he":
         nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu", generator=generator)
     else:
+        assert architecture.init_std is not None
         nn.init.normal_(layer.weight, std=architecture.init_std, generator=generator)
     return layer

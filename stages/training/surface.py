@@ -8,7 +8,7 @@ POINTS = 101  # along each axis
 
 
 @torch.no_grad()
-def draw_surface(network: nn.Module, rows: pd.DataFrame) -> pd.DataFrame:
+def tabulate_surface(network: nn.Module, rows: pd.DataFrame) -> pd.DataFrame:
     """Return what `network` says on a grid over the range of `rows` and a tenth of it around.
 
     Columns: both features, and `probability`, of class 1, for two classes, or `predicted`, the number of the most

@@ -1,0 +1,154 @@
+"""Stacked layers that normalize: R layers of one kind in one, as in stages/training/layers.py."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from stages.training.layers import Stacked, aten, gradient_of
+
+
+class StackedBatchNorm(Stacked):
+    """R batch norm layers of F features each; all tensors are (R, F), but `num_batches_tracked` (R,).
+
+    Batch normalization treats every feature alone, so R layers of F features are one layer of R * F features, and
+    PyTorch's own kernel serves unchanged.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
+    def __init__(self, layers: Sequence[nn.BatchNorm1d]) -> None:
+        super().__init__()
+        self.eps = layers[0].eps
+        self.momentum = layers[0].momentum
+        self.affine = layers[0].affine
+        self.weight = _stack_parameters([layer.weight for layer in layers])
+        self.bias = _stack_parameters([layer.bias for layer in layers])
+        for name in ("running_mean", "running_var", "num_batches_tracked"):
+            self.register_buffer(name, torch.stack([layer.get_buffer(name) for layer in layers]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(R, F, B) -> (R, F, B)."""
+        if self.training:
+            self.num_batches_tracked.add_(1)
+        output, self.batch_mean, self.batch_invstd = torch.native_batch_norm(
+            self._as_one_layer(x),
+            self._flat(self.weight),
+            self._flat(self.bias),
+            self._flat(self.running_mean),
+            self._flat(self.running_var),
+            training=self.training,
+            momentum=self._momentum(),
+            eps=self.eps,
+        )
+        return self._as_replicas(output, x)
+
+    def backward(self, x: Tensor, grad: Tensor, needed: bool) -> Tensor | None:
+        grad_x, grad_weight, grad_bias = aten.native_batch_norm_backward(
+            self._as_one_layer(grad),
+            self._as_one_layer(x),
+            self._flat(self.weight),
+            self._flat(self.running_mean),
+            self._flat(self.running_var),
+            self.batch_mean,
+            self.batch_invstd,
+            train=True,
+            eps=self.eps,
+            output_mask=[needed, self.affine, self.affine],
+        )
+        if self.affine:
+            gradient_of(self.weight).copy_(self._unflat(grad_weight))
+            gradient_of(self.bias).copy_(self._unflat(grad_bias))
+        return self._as_replicas(grad_x, x) if needed else None
+
+    def ordinary(self) -> nn.BatchNorm1d:
+        features = self.running_mean.shape[1]
+        return nn.BatchNorm1d(features, eps=self.eps, momentum=self.momentum, affine=self.affine)
+
+    def _momentum(self) -> float:
+        """Return the weight of this batch in the running statistics; of None, the cumulative average, 1 / batches."""
+        if self.momentum is None and self.training:
+            return 1 / int(self.num_batches_tracked[0])  # all replicas have seen as many
+        return self.momentum or 0.0
+
+    # Between R layers and one: views, in the order in which the values lie in memory.
+
+    def _flat(self, tensor: Tensor | None) -> Tensor | None:
+        """(R, F) -> (R * F,)."""
+        if tensor is None:
+            return None
+        return tensor.T.view(-1) if self.narrow else tensor.view(-1)
+
+    def _unflat(self, tensor: Tensor) -> Tensor:
+        """(R * F,) -> (R, F)."""
+        replicas, features = self.running_mean.shape
+        return tensor.view(features, replicas).T if self.narrow else tensor.view(replicas, features)
+
+    def _as_one_layer(self, x: Tensor) -> Tensor:
+        """(R, F, B) -> (B, F * R) in narrow networks, else (1, R * F, B); a copy where the replicas share x."""
+        return x.permute(2, 1, 0).flatten(1) if self.narrow else x.reshape(1, -1, x.shape[-1])
+
+    def _as_replicas(self, flat: Tensor, like: Tensor) -> Tensor:
+        """Undo `_as_one_layer`: return (R, F, B), the shape of `like`."""
+        replicas, features, examples = like.shape
+        if self.narrow:
+            return flat.view(examples, features, replicas).permute(2, 1, 0)
+        return flat.view(replicas, features, examples)
+
+
+class StackedGroupNorm(Stacked):
+    """R layer norm or group norm layers of F features each; weight and bias (R, F).
+
+    Layer normalization is group normalization with one group: here there is nothing beside features to average over.
+    """
+
+    def __init__(self, layers: Sequence[nn.LayerNorm | nn.GroupNorm]) -> None:
+        super().__init__()
+        first = layers[0]
+        self.kind = type(first)
+        self.eps = first.eps
+        if isinstance(first, nn.GroupNorm):
+            self.groups, self.features, self.affine = first.num_groups, first.num_channels, first.affine
+        else:
+            self.groups, self.features, self.affine = 1, first.normalized_shape[0], first.elementwise_affine
+        self.weight = _stack_parameters([layer.weight for layer in layers])
+        self.bias = _stack_parameters([layer.bias for layer in layers])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(R, F, B) -> (R, F, B)."""
+        grouped = x.unflatten(1, (self.groups, -1))  # (R, groups, F / groups, B)
+        centered = grouped - grouped.mean(dim=2, keepdim=True)
+        variance = centered.square().mean(dim=2, keepdim=True)
+        self.inverse_deviation = torch.rsqrt(variance + self.eps)
+        self.normalized = centered * self.inverse_deviation
+        normalized = self.normalized.flatten(1, 2)  # (R, F, B)
+        if self.weight is None or self.bias is None:
+            return normalized
+        return torch.addcmul(self.bias.unsqueeze(-1), self.weight.unsqueeze(-1), normalized)
+
+    def backward(self, x: Tensor, grad: Tensor, needed: bool) -> Tensor | None:
+        if self.weight is not None:
+            torch.sum(grad * self.normalized.flatten(1, 2), -1, out=gradient_of(self.weight))
+            torch.sum(grad, -1, out=gradient_of(self.bias))
+            grad = grad * self.weight.unsqueeze(-1)
+        if not needed:
+            return None
+        # A group's mean and deviation answer to x too: what lies along either has no effect and leaves the gradient.
+        grad = grad.unflatten(1, (self.groups, -1))  # (R, groups, F / groups, B)
+        along_mean = grad.mean(dim=2, keepdim=True)
+        along_deviation = self.normalized * (grad * self.normalized).mean(dim=2, keepdim=True)
+        grad_x = (grad - along_mean - along_deviation) * self.inverse_deviation
+        return grad_x.flatten(1, 2)  # (R, F, B)
+
+    def ordinary(self) -> nn.LayerNorm | nn.GroupNorm:
+        if self.kind is nn.LayerNorm:
+            return nn.LayerNorm(self.features, eps=self.eps, elementwise_affine=self.affine)
+        return nn.GroupNorm(self.groups, self.features, eps=self.eps, affine=self.affine)
+
+
+def _stack_parameters(values: Sequence[Tensor | None]) -> nn.Parameter | None:
+    """Return the weights or biases of R layers, (F,) each, as (R, F); None where the layers have none."""
+    present = [value.detach() for value in values if value is not None]
+    return nn.Parameter(torch.stack(present)) if present else None

@@ -1,0 +1,133 @@
+"""What is measured in one step of the optimizer: how layers disturb each other, and the loss along the gradient.
+
+On the batch of the step, in training mode. All that is compared there (the network as it is, with some layers moved,
+and along its gradient) stands side by side on the replica axis: one forward and one backward pass serve all of it.
+
+Layer i is dense layer i, counted from 1. A normalization layer moves with the dense layer that it follows, wherever the
+activation stands; that of the inputs is layer 0.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from stages.training.layers import StackedLinear, gradient_of, write_gradient
+from stages.training.loss import cross_entropy
+from stages.training.replicas import count_replicas, flatten_parameters, is_narrow, repeat, select
+
+OF_A_STEP = ("covariate_shift", "gradient_cosine", "loss_range", "gradient_change", "beta_smoothness")
+STEPS = (0.5, 1.0, 2.0, 4.0)  # along the gradient, in learning rates (Santurkar et al. 2018, sec. 3.2)
+
+
+@dataclass
+class Step:
+    """A step on the batch x (S, F, B), y (S, B): parameters `before` and `after` it, and the `gradient`, (S, P)."""
+
+    before: Tensor
+    after: Tensor
+    gradient: Tensor
+    x: Tensor
+    y: Tensor
+
+    def select(self, seeds: slice) -> "Step":
+        """Return the step of some of the seeds."""
+        return Step(self.before[seeds], self.after[seeds], self.gradient[seeds], self.x[seeds], self.y[seeds])
+
+
+def build_variants(network: nn.Sequential) -> nn.Sequential:
+    """Return V variants of each of S replicas as one network, (V * S) in float64, for `measure_step` to write on."""
+    layers, _ = parameter_layers(network)
+    count = int(layers.max()) + len(STEPS)
+    replicas = torch.arange(count_replicas(network)).repeat(count)
+    variants = select(network, replicas).double().train()
+    flatten_parameters(variants)
+    return variants
+
+
+def measure_step(variants: nn.Sequential, step: Step, lr: float) -> dict[str, np.ndarray]:
+    """Return each of `OF_A_STEP` as (S,), with `variants` from `build_variants`."""
+    layers, is_dense = parameter_layers(variants)
+    later = torch.arange(2, int(layers.max()) + 1).view(-1, 1, 1)  # all dense layers but the first
+    layers, is_dense, later = layers.to(step.x.device), is_dense.to(step.x.device), later.to(step.x.device)
+    moved = torch.where(layers < later, step.after, step.before)  # (layers - 1, S, P): only the layers before it moved
+    rates = lr * step.before.new_tensor(STEPS).view(-1, 1, 1)
+    along = step.before - rates * step.gradient  # (steps, S, P)
+    values = torch.cat([step.before[None], moved, along])  # (V, S, P)
+    losses, gradients = losses_and_gradients(variants, values, step.x, step.y)
+    here, of_moved, of_along = gradients.split([1, len(moved), len(along)])
+    of_layer = is_dense & (layers == later)  # (layers - 1, 1, P)
+    measured = covariate_shift(here.where(of_layer, 0), of_moved.where(of_layer, 0))
+    measured |= landscape(losses[-len(along) :], here - of_along, step.before - along)
+    return {name: values.cpu().numpy() for name, values in measured.items()}
+
+
+def parameter_layers(network: nn.Sequential) -> tuple[Tensor, Tensor]:
+    """Return of each parameter (P,) the number of the layer that it moves with, and whether it is the dense layer's."""
+    numbers: list[int] = []
+    is_dense: list[bool] = []
+    number = 0
+    for layer in network.children():
+        dense = isinstance(layer, StackedLinear)
+        number += dense
+        size = sum(parameter[0].numel() for parameter in layer.parameters())
+        numbers += [number] * size
+        is_dense += [dense] * size
+    return torch.tensor(numbers), torch.tensor(is_dense)
+
+
+@torch.no_grad()
+def losses_and_gradients(variants: nn.Sequential, values: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the loss (V, S) and its gradient (V, S, P) for parameters `values` (V, S, P), on one batch."""
+    parameters = list(variants.parameters())
+    sizes = [parameter[0].numel() for parameter in parameters]
+    parts = values.flatten(0, 1).split(sizes, dim=1)  # (V * S, size) each
+    for parameter, part in zip(parameters, parts, strict=True):
+        parameter.copy_(part.view(parameter.shape))
+    x = repeat(x.double(), len(values), narrow=is_narrow(variants))  # (V * S, F, B)
+    y = y.repeat(len(values), 1)
+    losses = cross_entropy(write_gradient(variants, x, y), y).mean(dim=-1)  # (V * S,)
+    gradients = torch.cat([gradient_of(parameter).flatten(1) for parameter in parameters], dim=1)
+    return losses.view(values.shape[:2]), gradients.view(values.shape)
+
+
+def covariate_shift(gradients: Tensor, moved: Tensor) -> dict[str, Tensor]:
+    """Return how far the layers before a layer, by moving, change its gradient (Santurkar et al. 2018, Def. 2.1).
+
+    `gradients` G and `moved` G', both (layers, S, P), are of all layers but the first, and zero but for the layer's own
+    dense parameters, which both arms have. covariate_shift is ||G - G'|| / ||G||, free of scale, and gradient_cosine
+    cos(G, G'); each is the mean over the layers where it is defined, NaN without any. A layer with ||G|| = 0 has
+    neither, one with ||G'|| = 0 no cosine. Behind a dead layer all inputs are constant, and a shift of 0 says nothing.
+    """
+    norm, moved_norm = _norm(gradients), _norm(moved)  # (layers, S)
+    shift = _norm(gradients - moved) / norm
+    cosine = (gradients * moved).sum(dim=-1) / (norm * moved_norm)
+    return {
+        "covariate_shift": mean_where(norm != 0, shift, dim=0),
+        "gradient_cosine": mean_where((norm != 0) & (moved_norm != 0), cosine, dim=0),
+    }
+
+
+def landscape(losses: Tensor, changes: Tensor, distances: Tensor) -> dict[str, Tensor]:
+    """Return how the loss behaves along the gradient (Santurkar et al. 2018, sec. 3.2).
+
+    From losses (steps, S), and changes of the gradient and of the parameters (steps, S, P). loss_range: largest less
+    smallest loss, in nats; gradient_change: largest ||change of the gradient||; beta_smoothness: largest ||change of
+    the gradient|| / ||change of the parameters||, NaN where the gradient is zero.
+    """
+    change = _norm(changes)  # (steps, S)
+    return {
+        "loss_range": losses.amax(dim=0) - losses.amin(dim=0),
+        "gradient_change": change.amax(dim=0),
+        "beta_smoothness": (change / _norm(distances)).amax(dim=0),
+    }
+
+
+def mean_where(defined: Tensor, values: Tensor, dim: int) -> Tensor:
+    """Return the mean of the values that are defined; unlike nanmean, it hides no NaN of a diverged network."""
+    return values.where(defined, 0).sum(dim) / defined.sum(dim)
+
+
+def _norm(vectors: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(vectors, dim=-1)
