@@ -16,8 +16,11 @@ import pandas as pd
 import torch
 
 from stages.datasets import load_source, split_rows
-from stages.evidence.claims import CLAIMS, REFUTED, SUPPORTED, Experiment, Judgement, Rules, judge
+from stages.evidence.claims import CLAIMS
+from stages.evidence.effects import Rules
 from stages.evidence.paired import PairedDifference, paired_difference, wilson_interval
+from stages.evidence.trainings import PairedTrainings, Sweep
+from stages.evidence.verdicts import REFUTED, SUPPORTED, Judgement, judge
 from stages.params import load_params
 from stages.training.diagnostics import Diagnostics
 from stages.training.loop import Schedule, train_arm
@@ -205,8 +208,8 @@ def _judge(arms: Mapping[str, Tables], lr: float) -> tuple[Judgement, ...]:
     """Judge all claims; a network so large that also `regularizes` is measured."""
     train, val = default_tables()
     share = float(val.y.double().mean())
-    experiment = Experiment(
-        histories={arm: history for arm, (history, _) in arms.items()},
+    trainings = PairedTrainings(
+        sweeps={arm: Sweep.of(history) for arm, (history, _) in arms.items()},
         diagnostics={arm: diagnostics for arm, (_, diagnostics) in arms.items()},
         lr=lr,
         majority=max(share, 1 - share),
@@ -215,7 +218,7 @@ def _judge(arms: Mapping[str, Tables], lr: float) -> tuple[Judgement, ...]:
         parameters=len(train.y),
     )
     smallest = load_params(ROOT / "params.yaml").evidence.smallest_effect.model_dump()
-    return judge(experiment, Rules(smallest, ALPHA, RESAMPLES))
+    return judge(trainings, Rules(smallest, ALPHA, RESAMPLES))
 
 
 def _rates_of_claims(judgements: Sequence[tuple[Judgement, ...]], case: str) -> Iterable[Rate]:

@@ -42,8 +42,9 @@ def analyse(study: Study, outputs: Mapping[str, Outputs]) -> Analysis:
     curves, finals, times = {}, {}, {}
     for name, (variant, arm) in ARMS.items():
         history, experiment = outputs[variant].history(arm), outputs[variant].experiment
-        curves[name], final = by_epoch_and_seed(history, lr, "val_accuracy"), final_values(history, lr)
-        finals[name], times[name] = final["val_accuracy"].to_numpy(), epochs_to_target(history, lr, TARGET)
+        curves[name] = by_epoch_and_seed(history, lr, "val_accuracy")
+        final = final_values(history, lr)
+        finals[name], times[name] = final["val_accuracy"].to_numpy(), epochs_to_target(curves[name], TARGET)
         for part, values in {"train": final["train_accuracy"].to_numpy(), "test": finals[name]}.items():
             numbers += _of_accuracy(f"{name}_{part}", f"{part} accuracy {WORDS[name]}", values, study, experiment)
         what = f"epochs to {TARGET:.0%} test accuracy {WORDS[name]}, mean"

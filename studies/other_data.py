@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from stages.evidence.claims import CLAIMS, INCONCLUSIVE, NO_PRACTICAL_DIFFERENCE, NOT_MEASURED, REFUTED, SUPPORTED
+from stages.evidence.claims import CLAIMS
+from stages.evidence.verdicts import INCONCLUSIVE, NO_PRACTICAL_DIFFERENCE, NOT_MEASURED, REFUTED, SUPPORTED
 from studies.experiments import Outputs, Study
 from studies.measures import Analysis, Number
 

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from stages import ARMS, COLORS
-from stages.evidence.endpoints import accuracy_by_rate, epochs_to_target, final_accuracy
+from stages.evidence.endpoints import epochs_to_target, final_accuracy
+from stages.evidence.trainings import Sweep
 from stages.history.curves import by_epoch_and_seed, final_values
 from stages.history.moments import mean_interval
 from studies.experiments import Outputs, Study
@@ -40,12 +41,13 @@ def analyse(study: Study, outputs: Mapping[str, Outputs]) -> Analysis:
     lr, epochs = run.params["lr"], run.params["epochs"]
     steps_per_epoch = math.ceil(len(run.rows("train")) / run.params["batch_size"])
     histories = {arm: run.history(arm) for arm in ARMS}
+    curves = {arm: by_epoch_and_seed(history, lr, "val_accuracy") for arm, history in histories.items()}
     units = {arm: _percentiles(run.diagnostics(arm)) for arm in ARMS}
     measured = {
         arm: {
-            "accuracy": final_accuracy(histories[arm], lr),
+            "accuracy": final_accuracy(curves[arm]),
             "train": final_values(histories[arm], lr)["train_accuracy"].to_numpy(),
-            "steps": epochs_to_target(histories[arm], lr, TARGET) * steps_per_epoch,
+            "steps": epochs_to_target(curves[arm], TARGET) * steps_per_epoch,
             **stability(units[arm]),
         }
         for arm in ARMS
@@ -55,7 +57,6 @@ def analyse(study: Study, outputs: Mapping[str, Outputs]) -> Analysis:
         *(number for arm in ARMS for number in _of_rates(arm, outputs["rates"])),
         *_of_arms(measured, run.experiment),
     ]
-    curves = {arm: by_epoch_and_seed(history, lr, "val_accuracy") for arm, history in histories.items()}
     return Analysis(
         numbers,
         lambda left, *rest: _draw(left, rest, curves, units, steps_per_epoch),
@@ -95,11 +96,12 @@ def _percentiles(diagnostics: pd.DataFrame) -> np.ndarray:
 
 
 def _of_rates(arm: str, run: Outputs) -> list[Number]:
-    rates, accuracy = accuracy_by_rate(run.history(arm))  # (L,), (S, L)
+    sweep = Sweep.of(run.history(arm))
+    accuracy = sweep.final_accuracy()  # (S, L)
     what = f"validation accuracy {LABELS[arm]} after {run.params['epochs']} epochs at rate"
     return [
         mean_of(f"{arm}_at_{rate:g}".replace(".", "_"), f"{what} {rate:g}", accuracy[:, place], run.experiment)
-        for place, rate in enumerate(rates)
+        for place, rate in enumerate(sweep.rates)
     ]
 
 

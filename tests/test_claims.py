@@ -7,20 +7,9 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from stages.evidence.claims import (
-    CLAIMS,
-    INCONCLUSIVE,
-    NO_PRACTICAL_DIFFERENCE,
-    NOT_MEASURED,
-    REFUTED,
-    SUPPORTED,
-    Experiment,
-    Judgement,
-    Rules,
-    count_parameters,
-    decide,
-    judge,
-)
+from stages.evidence.claims import CLAIMS
+from stages.evidence.effects import Rules
+from stages.evidence.files import count_parameters
 from stages.evidence.paired import (
     PairedDifference,
     holm,
@@ -31,6 +20,17 @@ from stages.evidence.paired import (
     wilson_interval,
 )
 from stages.evidence.summary import collect_claims, format_verdicts, tabulate_claims
+from stages.evidence.trainings import PairedTrainings, Sweep
+from stages.evidence.verdicts import (
+    INCONCLUSIVE,
+    NO_PRACTICAL_DIFFERENCE,
+    NOT_MEASURED,
+    REFUTED,
+    SUPPORTED,
+    Judgement,
+    decide,
+    judge,
+)
 from stages.history.wording import describe_contrast
 
 BY_NAME = {claim.name: claim for claim in CLAIMS}
@@ -63,33 +63,46 @@ def simulate_arm(random: np.random.Generator, *, better: bool) -> tuple[pd.DataF
 
 
 @pytest.fixture(scope="module")
-def experiment() -> Experiment:
+def trainings() -> PairedTrainings:
     """Everything that is claimed of batch norm is true here."""
     random = np.random.default_rng(0)
-    arms = {"baseline": simulate_arm(random, better=False), "bn": simulate_arm(random, better=True)}
-    histories, diagnostics = ({arm: tables[i] for arm, tables in arms.items()} for i in (0, 1))
-    return Experiment(histories, diagnostics, lr=0.01, majority=0.5, train_rows=400, batch_size=32, parameters=1000)
+    sweeps, diagnostics = {}, {}
+    for arm, better in {"baseline": False, "bn": True}.items():
+        history, diagnostics[arm] = simulate_arm(random, better=better)
+        sweeps[arm] = Sweep.of(history)
+    return PairedTrainings(sweeps, diagnostics, lr=0.01, majority=0.5, train_rows=400, batch_size=32, parameters=1000)
 
 
-def swap_arms(experiment: Experiment) -> Experiment:
-    histories, diagnostics = (
-        {"baseline": tables["bn"], "bn": tables["baseline"]}
-        for tables in (experiment.histories, experiment.diagnostics)
+def swap_arms(trainings: PairedTrainings) -> PairedTrainings:
+    sweeps, diagnostics = trainings.sweeps, trainings.diagnostics
+    return replace(
+        trainings,
+        sweeps={"baseline": sweeps["bn"], "bn": sweeps["baseline"]},
+        diagnostics={"baseline": diagnostics["bn"], "bn": diagnostics["baseline"]},
     )
-    return replace(experiment, histories=histories, diagnostics=diagnostics)
 
 
-def change(experiment: Experiment, arm: str, **columns: object) -> Experiment:
-    """Return the experiment with columns of an arm's history changed; a function gets the history."""
-    return replace(experiment, histories=experiment.histories | {arm: experiment.histories[arm].assign(**columns)})
+def change(trainings: PairedTrainings, arm: str, **measures: np.ndarray | float) -> PairedTrainings:
+    """Return the trainings with some measures of an arm changed: values (S,), or one for all."""
+    sweep = trainings.sweeps[arm]
+    curves = {name: np.broadcast_to(values, sweep.curves.val_loss.shape) for name, values in measures.items()}
+    return replace(trainings, sweeps=trainings.sweeps | {arm: replace(sweep, curves=replace(sweep.curves, **curves))})
 
 
-def verdict_of(name: str, experiment: Experiment, rules: Rules = RULES) -> Judgement:
-    return next(judged for judged in judge(experiment, rules) if judged.name == name)
+def keep(trainings: PairedTrainings, rates: int, epochs: int = EPOCHS) -> PairedTrainings:
+    """Return the trainings at the lowest rates and until an epoch."""
+    sweeps = {}
+    for arm, sweep in trainings.sweeps.items():
+        sweeps[arm] = Sweep(sweep.rates[:rates], sweep.seeds, sweep.curves[:rates, : epochs + 1])
+    return replace(trainings, sweeps=sweeps)
 
 
-def test_what_is_true_is_supported_and_swapping_the_arms_refutes_it(experiment: Experiment) -> None:
-    there, back = judge(experiment, RULES), judge(swap_arms(experiment), RULES)
+def verdict_of(name: str, trainings: PairedTrainings, rules: Rules = RULES) -> Judgement:
+    return next(judged for judged in judge(trainings, rules) if judged.name == name)
+
+
+def test_what_is_true_is_supported_and_swapping_the_arms_refutes_it(trainings: PairedTrainings) -> None:
+    there, back = judge(trainings, RULES), judge(swap_arms(trainings), RULES)
     assert [judged.name for judged in there] == [claim.name for claim in CLAIMS]
     assert {judged.verdict for judged in there} == {SUPPORTED}
     assert {judged.verdict for judged in back} == {REFUTED}
@@ -101,11 +114,11 @@ def test_what_is_true_is_supported_and_swapping_the_arms_refutes_it(experiment: 
         np.testing.assert_equal(one.probability_better, 1 - other.probability_better)
 
 
-def test_an_arm_against_itself_shows_no_practical_difference(experiment: Experiment) -> None:
+def test_an_arm_against_itself_shows_no_practical_difference(trainings: PairedTrainings) -> None:
     same = replace(
-        experiment,
-        histories=dict.fromkeys(("baseline", "bn"), experiment.histories["bn"]),
-        diagnostics=dict.fromkeys(("baseline", "bn"), experiment.diagnostics["bn"]),
+        trainings,
+        sweeps=dict.fromkeys(("baseline", "bn"), trainings.sweeps["bn"]),
+        diagnostics=dict.fromkeys(("baseline", "bn"), trainings.diagnostics["bn"]),
     )
     for judged in judge(same, RULES):
         assert (judged.verdict, judged.estimate, judged.p_holm) == (NO_PRACTICAL_DIFFERENCE, 0.0, 1.0)
@@ -147,78 +160,78 @@ def test_verdicts(
     ],
 )
 def test_what_the_settings_rule_out_is_not_measured(
-    experiment: Experiment, name: str, changes: dict[str, float], note: str
+    trainings: PairedTrainings, name: str, changes: dict[str, float], note: str
 ) -> None:
-    judged = verdict_of(name, replace(experiment, **changes))
+    judged = verdict_of(name, replace(trainings, **changes))
     assert (judged.verdict, judged.note, judged.n) == (NOT_MEASURED, note, 0)
     assert np.isnan([judged.estimate, judged.p_holm]).all()
 
 
-def test_the_rule_on_overfitting_at_its_border(experiment: Experiment) -> None:
+def test_the_rule_on_overfitting_at_its_border(trainings: PairedTrainings) -> None:
     assert count_parameters(2, [2, 2]) == 15
     assert count_parameters(3, [4], classes=5) == 3 * 4 + 4 + 4 * 5 + 5
-    assert verdict_of("regularizes", replace(experiment, parameters=15)).verdict == NOT_MEASURED
-    assert verdict_of("regularizes", replace(experiment, parameters=40)).verdict == SUPPORTED
+    assert verdict_of("regularizes", replace(trainings, parameters=15)).verdict == NOT_MEASURED
+    assert verdict_of("regularizes", replace(trainings, parameters=40)).verdict == SUPPORTED
 
 
-def test_only_batch_norm_has_the_noise_of_the_batch(experiment: Experiment) -> None:
-    full = replace(experiment, batch_size=400, contrast=describe_contrast("layer"))
+def test_only_batch_norm_has_the_noise_of_the_batch(trainings: PairedTrainings) -> None:
+    full = replace(trainings, batch_size=400, contrast=describe_contrast("layer"))
     assert verdict_of("regularizes", full).verdict == SUPPORTED
 
 
-def test_notes_name_the_arms_for_what_they_are(experiment: Experiment) -> None:
-    order = replace(experiment, contrast=describe_contrast("none"))
+def test_notes_name_the_arms_for_what_they_are(trainings: PairedTrainings) -> None:
+    order = replace(trainings, contrast=describe_contrast("none"))
     notes = {judged.name: judged.note for judged in judge(order, RULES)}
     assert "0% in the baseline's order, 83% in another order" in notes["faster_training"]
     assert " in another order" in notes["higher_learning_rates"]
     assert not any("batch norm" in note or "without" in note for note in notes.values())
 
 
-def test_few_epochs_and_no_sweep_are_no_error(experiment: Experiment) -> None:
-    short = {arm: table[(table["epoch"] <= 1) & (table["lr"] == 0.01)] for arm, table in experiment.histories.items()}
-    verdicts = {judged.name: judged.note for judged in judge(replace(experiment, histories=short), RULES)}
-    assert verdicts["faster_training"] == "too few epochs for a difference that matters"
-    assert verdicts["higher_learning_rates"] == "lr_sweep has no rate above lr"
+def test_few_epochs_and_no_sweep_are_no_error(trainings: PairedTrainings) -> None:
+    notes = {judged.name: judged.note for judged in judge(keep(trainings, rates=1, epochs=1), RULES)}
+    assert notes["faster_training"] == "too few epochs for a difference that matters"
+    assert notes["higher_learning_rates"] == "lr_sweep has no rate above lr"
 
 
-def test_only_what_is_measured_counts_for_holm(experiment: Experiment) -> None:
-    fewer = judge(replace(experiment, parameters=15), RULES)
+def test_only_what_is_measured_counts_for_holm(trainings: PairedTrainings) -> None:
+    fewer = judge(replace(trainings, parameters=15), RULES)
     p_values = [judged.p_value for judged in fewer if judged.n]
     assert len(p_values) == 5
     np.testing.assert_allclose([judged.p_holm for judged in fewer if judged.n], holm(p_values))
 
 
-def test_diverged_replicas_are_left_out_by_pairs_and_counted(experiment: Experiment) -> None:
-    lost = change(experiment, "bn", val_loss=lambda table: table["val_loss"].mask(table["seed"].isin([3, 5]), np.inf))
-    judged = verdict_of("regularizes", lost)
+def test_diverged_replicas_are_left_out_by_pairs_and_counted(trainings: PairedTrainings) -> None:
+    losses = trainings.sweeps["bn"].curves.val_loss.copy()
+    losses[..., [3, 5]] = np.inf
+    judged = verdict_of("regularizes", change(trainings, "bn", val_loss=losses))
     assert (judged.n, judged.note) == (SEEDS - 2, f"2 of {SEEDS} pairs left out: no finite value")
-    assert judged.estimate == pytest.approx(verdict_of("regularizes", experiment.without({3, 5})).estimate)
-    judged = verdict_of("regularizes", change(experiment, "baseline", train_loss=np.nan))
+    assert judged.estimate == pytest.approx(verdict_of("regularizes", trainings.without({3, 5})).estimate)
+    judged = verdict_of("regularizes", change(trainings, "baseline", train_loss=np.nan))
     assert (judged.verdict, judged.note) == (NOT_MEASURED, "fewer than two pairs have a finite value")
 
 
-def test_verdicts_are_also_given_without_seeds_born_dead(experiment: Experiment) -> None:
+def test_verdicts_are_also_given_without_seeds_born_dead(trainings: PairedTrainings) -> None:
     dead = {"baseline": [0, 1], "bn": [1, 2]}
     diagnostics = {
         arm: table.assign(dead_layer=(table["seed"].isin(dead[arm]) & (table["epoch"] == 0)).astype(float))
-        for arm, table in experiment.diagnostics.items()
+        for arm, table in trainings.diagnostics.items()
     }
-    judgements = judge(replace(experiment, diagnostics=diagnostics), RULES)
-    for judged, rest in zip(judgements, judge(experiment.without({0, 1, 2}), RULES), strict=True):
+    judgements = judge(replace(trainings, diagnostics=diagnostics), RULES)
+    for judged, rest in zip(judgements, judge(trainings.without({0, 1, 2}), RULES), strict=True):
         assert (judged.n, judged.n_alive) == (SEEDS, SEEDS - 3)
         assert (judged.estimate_alive, judged.verdict_alive) == (rest.estimate, rest.verdict)
         assert judged.estimate_alive != judged.estimate or judged.name == "higher_learning_rates"
 
 
-def test_all_born_dead_leaves_nothing_to_judge(experiment: Experiment) -> None:
-    diagnostics = {arm: table.assign(dead_layer=1.0) for arm, table in experiment.diagnostics.items()}
-    judgements = judge(replace(experiment, diagnostics=diagnostics), RULES)
+def test_all_born_dead_leaves_nothing_to_judge(trainings: PairedTrainings) -> None:
+    diagnostics = {arm: table.assign(dead_layer=1.0) for arm, table in trainings.diagnostics.items()}
+    judgements = judge(replace(trainings, diagnostics=diagnostics), RULES)
     assert {(judged.verdict, judged.verdict_alive) for judged in judgements} == {(SUPPORTED, NOT_MEASURED)}
 
 
-def test_what_is_inconclusive_says_what_could_have_been_found(experiment: Experiment) -> None:
+def test_what_is_inconclusive_says_what_could_have_been_found(trainings: PairedTrainings) -> None:
     noisy = np.random.default_rng(1).normal(0, 0.2, SEEDS)
-    differing = change(experiment, "baseline", val_loss=lambda table: 0.6 + noisy[table["seed"]])
+    differing = change(trainings, "baseline", val_loss=0.6 + noisy)
     judged = verdict_of("regularizes", change(differing, "bn", val_loss=0.6))
     assert judged.verdict == INCONCLUSIVE
     expected = (scipy.stats.norm.ppf(0.975) + scipy.stats.norm.ppf(0.8)) * noisy.std(ddof=1) / np.sqrt(SEEDS)
@@ -227,25 +240,22 @@ def test_what_is_inconclusive_says_what_could_have_been_found(experiment: Experi
 
 
 @pytest.mark.parametrize("name", ["higher_accuracy", "higher_learning_rates"])
-def test_the_ninety_percent_interval_decides_on_no_practical_difference(experiment: Experiment, name: str) -> None:
-    outer = verdict_of(name, experiment).ci_high
-    inner = verdict_of(name, experiment, replace(RULES, alpha=0.1)).ci_high
+def test_the_ninety_percent_interval_decides_on_no_practical_difference(trainings: PairedTrainings, name: str) -> None:
+    outer = verdict_of(name, trainings).ci_high
+    inner = verdict_of(name, trainings, replace(RULES, alpha=0.1)).ci_high
     assert inner < outer
     between = replace(RULES, smallest_effect=SMALLEST | {name: (inner + outer) / 2})
-    assert verdict_of(name, experiment, between).verdict == NO_PRACTICAL_DIFFERENCE
+    assert verdict_of(name, trainings, between).verdict == NO_PRACTICAL_DIFFERENCE
     within = replace(RULES, smallest_effect=SMALLEST | {name: inner * 0.999})
-    assert verdict_of(name, experiment, within).verdict == INCONCLUSIVE
+    assert verdict_of(name, trainings, within).verdict == INCONCLUSIVE
 
 
-def test_an_arm_that_never_fails_in_the_sweep_shows_no_equality(experiment: Experiment) -> None:
-    def up_to(top: float) -> Experiment:
-        tables = {arm: table[table["lr"] <= top] for arm, table in experiment.histories.items()}
-        return replace(experiment, histories=tables)
-
-    assert verdict_of("higher_learning_rates", up_to(1.0)).verdict == SUPPORTED  # only bn holds out to the top
+def test_an_arm_that_never_fails_in_the_sweep_shows_no_equality(trainings: PairedTrainings) -> None:
+    held_out = keep(trainings, rates=3)
+    assert verdict_of("higher_learning_rates", held_out).verdict == SUPPORTED  # only bn holds out to the top
     wide = replace(RULES, smallest_effect=SMALLEST | {"higher_learning_rates": 9.0})
-    assert verdict_of("higher_learning_rates", up_to(1.0), wide).verdict == INCONCLUSIVE
-    judged = verdict_of("higher_learning_rates", up_to(0.1))
+    assert verdict_of("higher_learning_rates", held_out, wide).verdict == INCONCLUSIVE
+    judged = verdict_of("higher_learning_rates", keep(trainings, rates=2))
     assert (judged.verdict, judged.note) == (NOT_MEASURED, "neither arm loses half of its gain in the sweep")
 
 
@@ -294,14 +304,14 @@ def test_swaps_by_hand() -> None:
     assert (difference.estimate, difference.p_value) == (2.0, 0.5)
 
 
-def test_files_and_terminal_hold_every_claim(experiment: Experiment) -> None:
-    judgements = judge(replace(experiment, parameters=15), RULES)
+def test_files_and_terminal_hold_every_claim(trainings: PairedTrainings) -> None:
+    judgements = judge(replace(trainings, parameters=15), RULES)
     claims = collect_claims(judgements)
     assert {tuple(claim) for claim in claims.values()} == {("verdict", "estimate", "ci_low", "ci_high", "p_holm")}
     assert claims["regularizes"] == {"verdict": NOT_MEASURED} | dict.fromkeys(
         ("estimate", "ci_low", "ci_high", "p_holm")
     )
-    assert list(tabulate_claims(judgements, experiment.contrast)["name"]) == list(BY_NAME)
+    assert list(tabulate_claims(judgements, trainings.contrast)["name"]) == list(BY_NAME)
     lines = format_verdicts(judgements, 0.95)
     assert len(lines) == 1 + len(CLAIMS)
     assert max(map(len, lines)) <= 100

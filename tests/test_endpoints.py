@@ -6,44 +6,26 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from stages import MEASURES
 from stages.evidence.endpoints import (
-    accuracy_by_rate,
     epochs_to_target,
     final_accuracy,
     fluctuation,
     generalization_gap,
-    load_diagnostics,
-    load_history,
     log_covariate_shift,
     log_half_gain_rate,
-    seeds_born_dead,
     share_that_reached,
     shared_target,
 )
+from stages.evidence.trainings import PairedTrainings, Sweep, read_diagnostics
 from stages.training.diagnostics import DIAGNOSTICS
 
 NAN, INF = float("nan"), float("inf")
 
 
-def history(accuracies: dict[float, list[list[float]]], **losses: float) -> pd.DataFrame:
-    """Return a history, rows in no helpful order, from the accuracies of each rate: one list per seed."""
-    rows = [
-        {"lr": lr, "seed": seed, "epoch": epoch, "val_accuracy": accuracy}
-        for lr, seeds in accuracies.items()
-        for seed, epochs in enumerate(seeds)
-        for epoch, accuracy in enumerate(epochs)
-    ]
-    return pd.DataFrame(rows).assign(**losses).iloc[::-1]
-
-
-def diagnostics(shifts: list[list[float]]) -> pd.DataFrame:
-    """Return diagnostics from the covariate shift: one list per seed."""
-    rows = [
-        {"seed": float(seed), "epoch": float(epoch), "covariate_shift": shift}
-        for seed, epochs in enumerate(shifts)
-        for epoch, shift in enumerate(epochs)
-    ]
-    return pd.DataFrame(rows).iloc[::-1]
+def by_epoch(*seeds: list[float]) -> np.ndarray:
+    """Return a measure as (E, S) from one list of epochs per seed."""
+    return np.array(seeds, dtype=float).T
 
 
 @pytest.mark.parametrize(
@@ -58,24 +40,24 @@ def diagnostics(shifts: list[list[float]]) -> pd.DataFrame:
     ],
 )
 def test_epochs_to_target(accuracies: list[float], epoch: int) -> None:
-    assert epochs_to_target(history({0.1: [accuracies]}), 0.1, 0.7).tolist() == [epoch]
+    assert epochs_to_target(by_epoch(accuracies), 0.7).tolist() == [epoch]
 
 
 def test_share_that_reached() -> None:
-    table = history({0.1: [[0.5, 0.7, 0.7, 0.7], [0.7, 0.5, 0.7, 0.7], [0.9] * 4, [0.1] * 4]})
-    assert share_that_reached(table, 0.1, 0.7) == 0.5
+    accuracy = by_epoch([0.5, 0.7, 0.7, 0.7], [0.7, 0.5, 0.7, 0.7], [0.9] * 4, [0.1] * 4)
+    assert share_that_reached(accuracy, 0.7) == 0.5
 
 
 def test_target_is_the_same_whichever_arm_is_better() -> None:
-    worse = history({0.1: [[0.5, 0.6], [0.5, 0.6]]})
-    better = history({0.1: [[0.5, 0.9, 0.6], [0.5, 0.7, 0.8]]})  # mean over seeds: 0.5, 0.8, 0.7
-    assert shared_target(worse, better, 0.1, 0.5) == pytest.approx(0.5 + 0.9 * 0.3)
-    assert shared_target(better, worse, 0.1, 0.5) == shared_target(worse, better, 0.1, 0.5)
+    worse = by_epoch([0.5, 0.6], [0.5, 0.6])
+    better = by_epoch([0.5, 0.9, 0.6], [0.5, 0.7, 0.8])  # mean over seeds: 0.5, 0.8, 0.7
+    assert shared_target(worse, better, 0.5) == pytest.approx(0.5 + 0.9 * 0.3)
+    assert shared_target(better, worse, 0.5) == shared_target(worse, better, 0.5)
 
 
 def test_final_accuracy_is_the_mean_of_the_last_ten_epochs() -> None:
-    assert final_accuracy(history({0.1: [[0.0, 0.0, *[0.4, 0.6] * 5]]}), 0.1) == pytest.approx([0.5])
-    assert final_accuracy(history({0.1: [[0.0, 0.4, 0.8]]}), 0.1) == pytest.approx([0.6])  # never before training
+    assert final_accuracy(by_epoch([0.0, 0.0, *[0.4, 0.6] * 5])) == pytest.approx([0.5])
+    assert final_accuracy(by_epoch([0.0, 0.4, 0.8])) == pytest.approx([0.6])  # never before training
 
 
 @pytest.mark.parametrize(
@@ -88,31 +70,42 @@ def test_final_accuracy_is_the_mean_of_the_last_ten_epochs() -> None:
     ],
 )
 def test_fluctuation(accuracies: list[float], change: float) -> None:
-    assert fluctuation(history({0.1: [accuracies]}, val_loss=1.0), 0.1) == pytest.approx([change])
+    accuracy = by_epoch(accuracies)
+    assert fluctuation(accuracy, np.ones_like(accuracy)) == pytest.approx([change])
 
 
 def test_a_diverged_network_is_not_steady() -> None:
-    assert np.isnan(fluctuation(history({0.1: [[0.5, 0.0, 0.0]]}, val_loss=NAN), 0.1)).all()
+    accuracy = by_epoch([0.5, 0.0, 0.0], [0.5, 0.0, 0.0])
+    loss = by_epoch([1.0, 1.0, NAN], [NAN, 1.0, 1.0])  # the second was lost before the last half alone
+    np.testing.assert_array_equal(fluctuation(accuracy, loss), [NAN, 0.0])
 
 
 def test_covariate_shift_is_averaged_over_the_epochs_that_a_pair_shares() -> None:
-    baseline = diagnostics([[9, 1, 3], [9, 1, NAN], [9, NAN, NAN], [9, 0, 0], [9, INF, 2]])
-    bn = diagnostics([[9, 4, 4], [9, 2, 8], [9, 1, 1], [9, 1, 1], [9, 1, 6]])
+    baseline = by_epoch([1, 3], [1, NAN], [NAN, NAN], [0, 0], [INF, 2])
+    bn = by_epoch([4, 4], [2, 8], [1, 1], [1, 1], [1, 6])
     without, with_bn = log_covariate_shift(baseline, bn)
     np.testing.assert_allclose(without, np.log([2, 1, NAN, NAN, 2]))
     np.testing.assert_allclose(with_bn[[0, 1, 4]], np.log([4, 2, 6]))
 
 
 def test_generalization_gap_is_that_of_the_last_epoch() -> None:
-    table = history({0.1: [[0.5, 0.5], [0.5, 0.5]]}).sort_values(["seed", "epoch"])
-    table = table.assign(train_loss=[9, 0.25, 9, INF], val_loss=[9, 1.0, 9, INF])
-    np.testing.assert_array_equal(generalization_gap(table, 0.1), [0.75, NAN])
+    train_loss, val_loss = by_epoch([9, 0.25], [9, INF]), by_epoch([9, 1.0], [9, INF])
+    np.testing.assert_array_equal(generalization_gap(train_loss, val_loss), [0.75, NAN])
 
 
-def test_accuracy_by_rate_has_a_row_per_seed_and_the_rates_ascending() -> None:
-    rates, accuracy = accuracy_by_rate(history({0.1: [[0, 0.7], [0, 0.8]], 1.0: [[0, 0.5], [0, 0.6]]}))
-    assert rates.tolist() == [0.1, 1.0]
-    np.testing.assert_allclose(accuracy, [[0.7, 0.5], [0.8, 0.6]])
+def test_endpoints_take_several_rates_at_once() -> None:
+    random = np.random.default_rng(0)
+    accuracy, loss, other = random.uniform(size=(3, 4, 30, 6))  # (L, E, S) each
+    endpoints = {
+        final_accuracy: (accuracy,),
+        fluctuation: (accuracy, loss),
+        generalization_gap: (loss, other),
+    }
+    for endpoint, measures in endpoints.items():
+        each = [endpoint(*(measure[rate] for measure in measures)) for rate in range(4)]
+        np.testing.assert_array_equal(endpoint(*measures), each)
+    each = [epochs_to_target(accuracy[rate], 0.6) for rate in range(4)]
+    np.testing.assert_array_equal(epochs_to_target(accuracy, 0.6), each)
 
 
 @pytest.mark.parametrize(
@@ -137,22 +130,45 @@ def test_half_gain_rate(gain: list[float], log_rate: float) -> None:
     np.testing.assert_allclose(log_half_gain_rate(np.array([[gain, gain]]), rates), [[log_rate, log_rate]])
 
 
-def test_seeds_born_dead_are_dead_before_training() -> None:
-    table = pd.DataFrame({"seed": [0.0, 0, 1, 1, 2, 2], "epoch": [0.0, 1] * 3, "dead_layer": [0.0, 1, 1, 1, 1, 0]})
-    assert seeds_born_dead(table) == {1, 2}
+@pytest.fixture
+def history() -> pd.DataFrame:
+    """Three rates, four seeds, epochs 0 to 5, with measures of their own."""
+    index = pd.MultiIndex.from_product([(0.1, 0.2, 0.4), range(4), range(6)], names=["lr", "seed", "epoch"])
+    values = np.random.default_rng(0).uniform(size=(len(index), len(MEASURES)))
+    return pd.DataFrame(values, index=index, columns=list(MEASURES)).reset_index()
 
 
-@pytest.mark.parametrize("epochs", [4, 10, 11, 30])
-def test_what_is_not_read_of_a_history_changes_nothing(tmp_path: Path, epochs: int) -> None:
-    random = np.random.default_rng(0)
-    accuracies = {lr: random.uniform(size=(3, epochs + 1)).tolist() for lr in (0.1, 0.2, 0.4)}
-    whole = history(accuracies, val_loss=0.5, train_loss=0.25)
-    whole.to_parquet(tmp_path / "history.parquet", index=False, row_group_size=7)  # of some groups no row is read
-    read = load_history(tmp_path / "history.parquet", 0.2, epochs)
-    assert len(read) == 3 * (epochs + 1 + 2 * min(epochs + 1, 11))
-    for left, right in zip(accuracy_by_rate(read), accuracy_by_rate(whole), strict=True):
-        np.testing.assert_array_equal(left, right)
-    np.testing.assert_array_equal(fluctuation(read, 0.2), fluctuation(whole, 0.2))
+def test_a_sweep_has_every_measure_by_rate_epoch_and_seed(history: pd.DataFrame, tmp_path: Path) -> None:
+    shuffled = history.sample(frac=1, random_state=1)
+    history.to_parquet(tmp_path / "history.parquet", index=False, row_group_size=7)
+    for sweep in (Sweep.of(shuffled), Sweep.read(tmp_path / "history.parquet")):
+        assert (sweep.rates.tolist(), sweep.seeds.tolist()) == ([0.1, 0.2, 0.4], [0, 1, 2, 3])
+        for row in history.itertuples():
+            rate = list(sweep.rates).index(row.lr)
+            for name in MEASURES:
+                assert getattr(sweep.curves, name)[rate, row.epoch, row.seed] == getattr(row, name)
+        np.testing.assert_array_equal(sweep.at(0.2).val_loss, sweep.curves.val_loss[1])
+
+
+def test_a_sweep_without_seeds_is_that_of_a_history_without_them(history: pd.DataFrame) -> None:
+    rest, expected = Sweep.of(history).without({0, 2}), Sweep.of(history[history["seed"].isin([1, 3])])
+    assert rest.seeds.tolist() == [1, 3]
+    np.testing.assert_array_equal(rest.curves.val_loss, expected.curves.val_loss)
+    assert rest.curves.val_loss.flags.c_contiguous  # else the last digits of its means would be others
+
+
+def test_final_accuracy_of_a_sweep_has_a_row_per_seed(history: pd.DataFrame) -> None:
+    sweep = Sweep.of(history)
+    by_rate = [final_accuracy(sweep.at(rate).val_accuracy) for rate in sweep.rates]
+    np.testing.assert_array_equal(sweep.final_accuracy(), np.transpose(by_rate))
+
+
+def test_seeds_born_dead_in_either_arm_are_dead_before_training() -> None:
+    dead_later = pd.DataFrame({"seed": [0.0, 0, 1, 1], "epoch": [0.0, 1] * 2, "dead_layer": [0.0, 1, 0, 0]})
+    dead_first = pd.DataFrame({"seed": [0.0, 0, 1, 1], "epoch": [0.0, 1] * 2, "dead_layer": [0.0, 0, 1, 0]})
+    for tables in ({"baseline": dead_later, "bn": dead_first}, {"baseline": dead_first, "bn": dead_later}):
+        trainings = PairedTrainings({}, tables, lr=0.1, majority=0.5, train_rows=4, batch_size=2, parameters=9)
+        assert trainings.born_dead() == {1}
 
 
 def test_of_diagnostics_what_is_looked_at_is_read_whole(tmp_path: Path) -> None:
@@ -162,6 +178,6 @@ def test_of_diagnostics_what_is_looked_at_is_read_whole(tmp_path: Path) -> None:
         **{name: random.uniform(size=len(rows)) for name in DIAGNOSTICS}
     )
     whole.to_parquet(tmp_path / "diagnostics.parquet", index=False, row_group_size=7)
-    read = load_diagnostics(tmp_path / "diagnostics.parquet")
+    read = read_diagnostics(tmp_path / "diagnostics.parquet")
     percentiles = ["input_p15", "input_p50", "input_p85"]
     pd.testing.assert_frame_equal(read, whole.drop(columns=percentiles), check_dtype=False, check_like=True)

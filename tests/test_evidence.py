@@ -6,8 +6,8 @@ from matplotlib.figure import Figure
 
 from stages import COLORS, MEASURES
 from stages.evidence.figures import draw_comparison
-from stages.evidence.gallery import state_finding
 from stages.evidence.paired import PairedDifference, paired_difference
+from stages.evidence.titles import state_finding
 from stages.history.curves import by_epoch_and_seed, final_values, median_seed, summarize_epochs
 from stages.history.moments import mean_interval
 from stages.history.wording import BATCH_NORM

@@ -13,15 +13,17 @@ from PIL import Image
 
 from stages import ARMS, COLORS, MEASURES
 from stages.evidence import figures
-from stages.evidence.claims import CLAIMS, Experiment, Rules
+from stages.evidence.claims import CLAIMS
 from stages.evidence.comparison import Comparison, compare_arms
-from stages.evidence.endpoints import LOOKED_AT
-from stages.evidence.gallery import draw_all
+from stages.evidence.effects import Rules
+from stages.evidence.gallery import FIGURES, draw_all
 from stages.evidence.page import render_report
+from stages.evidence.trainings import LOOKED_AT, PairedTrainings, Sweep
 from stages.history.curves import summarize_epochs, summarize_quartiles
 from stages.history.wording import BATCH_NORM, Contrast, describe_contrast
 
 EPOCHS, SEEDS, RATES = 12, 8, (0.01, 0.1, 1.0)
+RULES = Rules({claim.name: 0.01 for claim in CLAIMS}, resamples=199)
 STEP_MEASURES = [name for name in LOOKED_AT if name != "dead_layer"]
 
 
@@ -37,20 +39,26 @@ def make_arm(random: np.random.Generator, gain: float) -> tuple[pd.DataFrame, pd
 @pytest.fixture
 def comparison() -> Comparison:
     random = np.random.default_rng(0)
-    arms = {"baseline": make_arm(random, 0.1), "bn": make_arm(random, 0.3)}
-    histories, diagnostics = ({arm: tables[i] for arm, tables in arms.items()} for i in (0, 1))
+    sweeps, diagnostics, curves = {}, {}, {}
+    for arm, gain in {"baseline": 0.1, "bn": 0.3}.items():
+        history, diagnostics[arm] = make_arm(random, gain)
+        sweeps[arm], curves[arm] = Sweep.of(history), summarize_epochs(history, 0.01)
     axis = np.linspace(-1, 1, 5)
     surface = pd.DataFrame([(x, y, (x + 1) / 2) for x in axis for y in axis], columns=["x1", "x2", "probability"])
     return compare_arms(
-        Experiment(histories, diagnostics, lr=0.01, majority=0.5, train_rows=400, batch_size=32, parameters=15),
-        Rules({claim.name: 0.01 for claim in CLAIMS}, resamples=199),
-        curves={arm: summarize_epochs(history, 0.01) for arm, history in histories.items()},
+        PairedTrainings(sweeps, diagnostics, lr=0.01, majority=0.5, train_rows=400, batch_size=32, parameters=15),
+        RULES,
+        curves=curves,
         surfaces=dict.fromkeys(ARMS, surface),
         val=pd.DataFrame({"x1": [-0.5, 0.5], "x2": [0.0, 0.1], "label": [0, 1]}),
     )
 
 
-def test_every_figure_is_drawn_at_its_size_with_a_finding(comparison: Comparison, tmp_path: Path) -> None:
+def titles_of(comparison: Comparison) -> dict[str, str]:
+    return {Path(figure.name).name: figure.title(comparison) for figure in FIGURES}
+
+
+def test_every_figure_is_drawn_at_its_size_under_its_title(comparison: Comparison, tmp_path: Path) -> None:
     pictures = draw_all(comparison, tmp_path)
     assert [picture.path.stem for picture in pictures] == [
         *("comparison", "pairs", "boundaries", "learning_rates", "covariate_shift", "landscape", "dead_layers")
@@ -58,7 +66,11 @@ def test_every_figure_is_drawn_at_its_size_with_a_finding(comparison: Comparison
     for picture in pictures:
         with Image.open(picture.path) as image:
             assert image.size == (960, 600)
-    titles = {picture.path.stem: picture.title for picture in pictures}
+    assert {picture.path.stem: picture.title for picture in pictures} == titles_of(comparison)
+
+
+def test_a_title_states_the_finding(comparison: Comparison) -> None:
+    titles = titles_of(comparison)
     assert titles["comparison"].startswith("Batch normalization raises the final validation accuracy:\n+19.8 points")
     assert titles["pairs"] == "Batch normalization ends higher in 8 of 8 pairs, lower in 0"
     # Linear in log(rate): the gain falls from all to nothing between 0.1 and 1, so half is left at 10 ** -0.5.
@@ -100,20 +112,19 @@ def test_of_more_classes_the_regions_are_drawn(comparison: Comparison, tmp_path:
 @pytest.mark.parametrize("contrast", [describe_contrast("layer"), describe_contrast("none", [2], [3])])
 def test_figures_and_report_name_the_arms(comparison: Comparison, contrast: Contrast, tmp_path: Path) -> None:
     other = compare_arms(
-        replace(comparison.experiment, contrast=contrast),
-        Rules({claim.name: 0.01 for claim in CLAIMS}, resamples=199),
+        replace(comparison.trainings, contrast=contrast),
+        RULES,
         curves=comparison.curves,
         surfaces=comparison.surfaces,
         val=comparison.val,
     )
-    pictures = draw_all(other, tmp_path)
-    titles = {picture.path.stem: picture.title for picture in pictures}
+    titles = titles_of(other)
     assert titles["comparison"].startswith(f"{contrast.subject} raises the final validation accuracy")
     assert titles["pairs"].startswith(f"{contrast.subject} ends higher in 8 of 8 pairs")
     for name in ("learning_rates", "dead_layers", "boundaries", "covariate_shift", "landscape"):
         assert contrast.apart[0] in titles[name]
         assert contrast.apart[1] in titles[name]
-    text = render_report(other, pictures, {}).replace("\n", " ")
+    text = render_report(other, draw_all(other, tmp_path), {}).replace("\n", " ")
     assert f"a pair {contrast.pair}." in text
     assert f"Difference: {contrast.labels['bn']} minus {contrast.labels['baseline']}" in text
     own = text.split("What would change a verdict")[0].replace("Batch normalization, put to the test", "")
@@ -124,31 +135,29 @@ def test_figures_and_report_name_the_arms(comparison: Comparison, contrast: Cont
     assert [line.get_label() for line in axes.lines] == list(contrast.labels.values())
 
 
-def test_a_sweep_of_one_rate_says_that_it_did_not_measure(comparison: Comparison, tmp_path: Path) -> None:
-    experiment = comparison.experiment
-    one_rate = {arm: history[history["lr"] == 0.01] for arm, history in experiment.histories.items()}
+def test_a_sweep_of_one_rate_says_that_it_did_not_measure(comparison: Comparison) -> None:
+    one_rate = {}
+    for arm, sweep in comparison.trainings.sweeps.items():
+        one_rate[arm] = Sweep(sweep.rates[:1], sweep.seeds, sweep.curves[:1])
     alone = compare_arms(
-        replace(experiment, histories=one_rate),
-        Rules({claim.name: 0.01 for claim in CLAIMS}, resamples=199),
+        replace(comparison.trainings, sweeps=one_rate),
+        RULES,
         curves=comparison.curves,
         surfaces=comparison.surfaces,
         val=comparison.val,
     )
-    titles = {picture.path.stem: picture.title for picture in draw_all(alone, tmp_path)}
-    assert titles["learning_rates"] == ("Tolerance of high learning rates not measured:\nlr_sweep has no rate above lr")
+    assert titles_of(alone)["learning_rates"] == (
+        "Tolerance of high learning rates not measured:\nlr_sweep has no rate above lr"
+    )
 
 
 def test_what_is_not_a_number_is_drawn_all_the_same(comparison: Comparison, tmp_path: Path) -> None:
     lost = {
         arm: table.assign(input_shift=np.nan, beta_smoothness=np.inf, loss_range=0.0)
-        for arm, table in comparison.experiment.diagnostics.items()
+        for arm, table in comparison.trainings.diagnostics.items()
     }
-    titles = [
-        picture.title
-        for picture in draw_all(
-            replace(comparison, experiment=replace(comparison.experiment, diagnostics=lost)), tmp_path
-        )
-    ]
+    broken = replace(comparison, trainings=replace(comparison.trainings, diagnostics=lost))
+    titles = [picture.title for picture in draw_all(broken, tmp_path)]
     assert "Roughness of the loss along the gradient: not measured" in titles
 
 
@@ -166,7 +175,7 @@ def test_arms_keep_their_colours(comparison: Comparison) -> None:
     panels = Figure().subplots(1, 2)
     quartiles = {
         arm: summarize_quartiles(table, ["loss_range", "input_shift"])
-        for arm, table in comparison.experiment.diagnostics.items()
+        for arm, table in comparison.trainings.diagnostics.items()
     }
     figures.draw_log_bands(panels, quartiles, {"loss_range": "range", "input_shift": "shift"}, BATCH_NORM.labels)
     assert [line.get_color() for line in panels[1].lines] == [COLORS["baseline"], COLORS["bn"]]

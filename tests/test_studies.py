@@ -17,8 +17,8 @@ from sklearn.datasets import make_circles
 
 from stages import MEASURES as MEASURES_OF_EPOCHS
 from stages.datasets import load_source, read_csv, split_rows
-from stages.evidence.claims import NO_PRACTICAL_DIFFERENCE, REFUTED, SUPPORTED
 from stages.evidence.page import COMMANDS
+from stages.evidence.verdicts import NO_PRACTICAL_DIFFERENCE, REFUTED, SUPPORTED
 from stages.params import load_params
 from studies import experiments, measures, report
 from studies.experiments import STUDIES, Study, Variant, is_current, load_studies, run_missing

@@ -3,16 +3,19 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
-from stages.evidence.claims import Experiment, Judgement, Rules, judge
+from stages import ARMS, MEASURES
+from stages.evidence.effects import Rules
 from stages.evidence.paired import PairedDifference, paired_difference
-from stages.history.curves import final_values
+from stages.evidence.trainings import Curves, PairedTrainings
+from stages.evidence.verdicts import Judgement, judge
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The experiment and what was found.
+    """The trainings and what was found.
 
     `finals` maps an arm to its measures after the last epoch at the headline rate, one row per seed; `pairs` has
     baseline, bn and difference of final val_accuracy, one row per seed, and `difference` compares them; `curves` and
@@ -20,7 +23,7 @@ class Comparison:
     classes.
     """
 
-    experiment: Experiment
+    trainings: PairedTrainings
     curves: Mapping[str, pd.DataFrame]
     surfaces: Mapping[str, pd.DataFrame]
     val: pd.DataFrame
@@ -37,7 +40,7 @@ class Comparison:
 
 
 def compare_arms(
-    experiment: Experiment,
+    trainings: PairedTrainings,
     rules: Rules,
     *,
     curves: Mapping[str, pd.DataFrame],
@@ -46,11 +49,19 @@ def compare_arms(
     classes: Sequence[str] = ("0", "1"),
 ) -> Comparison:
     """Compare the arms pair by pair at the headline rate, and judge every claim."""
-    finals = {arm: final_values(history, experiment.lr) for arm, history in experiment.histories.items()}
+    finals = {}
+    for arm, at_lr in zip(ARMS, trainings.at_lr(), strict=True):
+        finals[arm] = _last_epoch(at_lr, trainings.sweeps[arm].seeds)
     pairs = pd.DataFrame({arm: final["val_accuracy"] for arm, final in finals.items()})
-    arms = (pairs[arm].to_numpy() for arm in ("baseline", "bn"))
-    difference = paired_difference(*arms, alpha=rules.alpha, resamples=rules.resamples)
+    baseline, bn = pairs["baseline"].to_numpy(), pairs["bn"].to_numpy()
+    difference = paired_difference(baseline, bn, alpha=rules.alpha, resamples=rules.resamples)
     pairs["difference"] = pairs["bn"] - pairs["baseline"]
-    judgements = judge(experiment, rules)
+    judgements = judge(trainings, rules)
     confidence = 1 - rules.alpha
-    return Comparison(experiment, curves, surfaces, val, classes, finals, pairs, difference, judgements, confidence)
+    return Comparison(trainings, curves, surfaces, val, classes, finals, pairs, difference, judgements, confidence)
+
+
+def _last_epoch(curves: Curves, seeds: np.ndarray) -> pd.DataFrame:
+    """Return the measures after the last epoch, one row per seed."""
+    last = {name: getattr(curves, name)[-1] for name in MEASURES}
+    return pd.DataFrame(last, index=pd.Index(seeds, name="seed"))

@@ -5,16 +5,18 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.ticker import AutoLocator
 
 from stages import COLORS
 from stages.evidence.paired import PairedDifference
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 TWO_CLASSES = ("royalblue", "tomato")  # those of the surface under them: blue for P(class 1) = 0
 MOST_NAMES = 12  # in a legend
@@ -22,10 +24,8 @@ Tables = Mapping[str, pd.DataFrame]  # arm -> table
 Labels = Mapping[str, str]
 
 
-def save_figure(path: str | Path, draw: Callable[..., None], title: str, caption: str, panels: int = 1) -> None:
+def save_figure(path: str | Path, draw: Callable[..., Any], title: str, caption: str, panels: int = 1) -> None:
     """Write a PNG of 960 x 600 pixels: what `draw` draws, given the Axes of each panel, under the finding."""
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(8, 5), dpi=120, layout="constrained")
     draw(*figure.subplots(1, panels, squeeze=False)[0])
     figure.suptitle(title, x=0.01, horizontalalignment="left", fontsize=11)
@@ -33,72 +33,71 @@ def save_figure(path: str | Path, draw: Callable[..., None], title: str, caption
     figure.savefig(path)
 
 
-def draw_comparison(axes: "Axes", curves: Tables, majority: float, labels: Labels) -> None:
+def draw_comparison(axes: Axes, curves: Tables, majority: float, labels: Labels) -> None:
     """Draw validation accuracy over epochs, and the share of the majority class; tables as in `draw_bands`."""
     draw_bands(axes, curves, "val_accuracy", "validation accuracy", labels)
-    axes.axhline(majority, color="gray", linestyle=":", label="always the majority class")
+    _draw_majority(axes, majority)
     axes.legend(loc="best", edgecolor="none")
 
 
-def draw_bands(axes: "Axes", curves: Tables, name: str, label: str, labels: Labels) -> None:
+def draw_bands(axes: Axes, curves: Tables, name: str, label: str, labels: Labels) -> None:
     """Draw one measure over epochs: columns `epoch`, NAME, NAME_ci_low, NAME_ci_high."""
     for arm, table in curves.items():
         low, high = table[f"{name}_ci_low"], table[f"{name}_ci_high"]
         axes.fill_between(table["epoch"], low, high, color=COLORS[arm], alpha=0.2, linewidth=0)
         axes.plot(table["epoch"], table[name], color=COLORS[arm], label=labels[arm])
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    whole_epochs = AutoLocator()
+    whole_epochs.set_params(integer=True)
+    axes.xaxis.set_major_locator(whole_epochs)
     axes.set(xlabel="epoch", ylabel=label, xmargin=0.01)
 
 
-def draw_log_bands(panels: "Sequence[Axes]", curves: Tables, measures: Mapping[str, str], labels: Labels) -> None:
+def draw_log_bands(panels: Sequence[Axes], curves: Tables, measures: Mapping[str, str], labels: Labels) -> None:
     """Draw several measures over epochs, one a panel, on a logarithmic axis: `measures` maps each to its title."""
     for axes, (name, title) in zip(panels, measures.items(), strict=True):
         draw_bands(axes, curves, name, "", labels)
         values = pd.concat([table[name] for table in curves.values()])
-        if ((values > 0) & (values < float("inf"))).any():
+        if ((values > 0) & (values < np.inf)).any():
             axes.set_yscale("log", nonpositive="mask")
         axes.set_title(title, fontsize=10)
     panels[0].legend(loc="best", edgecolor="none", fontsize=8)
 
 
 def draw_learning_rates(
-    axes: "Axes", rates: Tables, half_gain_rates: Mapping[str, float], majority: float, labels: Labels
+    axes: Axes, accuracies: Tables, half_gain_rates: Mapping[str, float], majority: float, labels: Labels
 ) -> None:
     """Draw accuracy against learning rate: columns `lr`, `accuracy`, `ci_low`, `ci_high`; half-gain rates dashed."""
-    for arm, table in rates.items():
-        errors = [table["accuracy"] - table["ci_low"], table["ci_high"] - table["accuracy"]]
-        axes.errorbar(
-            table["lr"], table["accuracy"], errors, color=COLORS[arm], marker="o", capsize=3, label=labels[arm]
-        )
+    for arm, table in accuracies.items():
+        mean = table["accuracy"]
+        errors = [mean - table["ci_low"], table["ci_high"] - mean]
+        axes.errorbar(table["lr"], mean, errors, color=COLORS[arm], marker="o", capsize=3, label=labels[arm])
     for arm, rate in half_gain_rates.items():
         axes.axvline(rate, color=COLORS[arm], linestyle="--", linewidth=1)
-    axes.axhline(majority, color="gray", linestyle=":", label="always the majority class")
+    _draw_majority(axes, majority)
     axes.set(xscale="log", xlabel="learning rate; dashed: half-gain rate", ylabel="validation accuracy, last 10 epochs")
     axes.legend(loc="best", edgecolor="none")
 
 
-def draw_pairs(axes: "Axes", pairs: pd.DataFrame, difference: PairedDifference) -> None:
+def draw_pairs(axes: Axes, pairs: pd.DataFrame, difference: PairedDifference) -> None:
     """Draw each pair's `difference` as a dot in the colour of the better arm, and the mean with its interval."""
     ordered = pairs["difference"].sort_values().to_numpy()
-    colors = [COLORS["bn"] if value > 0 else COLORS["baseline"] if value < 0 else "gray" for value in ordered]
+    colors = np.where(ordered > 0, COLORS["bn"], np.where(ordered < 0, COLORS["baseline"], "gray"))
     axes.axhspan(difference.ci_low, difference.ci_high, color="gray", alpha=0.25, linewidth=0)
     axes.axhline(difference.estimate, color="gray", label="mean difference and its interval")
     axes.axhline(0, color="gray", linestyle=":", label="no difference")
-    axes.scatter(range(1, len(ordered) + 1), ordered, c=colors, s=18, zorder=3)
+    axes.scatter(range(1, len(ordered) + 1), ordered, c=colors.tolist(), s=18, zorder=3)
     axes.set(xlabel="pairs, from the lowest difference to the highest", ylabel="difference in validation accuracy")
     axes.legend(loc="best", edgecolor="none")
 
 
 def draw_boundaries(
-    panels: "Sequence[Axes]", surfaces: Tables, rows: pd.DataFrame, classes: Sequence[str], labels: Labels
+    panels: Sequence[Axes], surfaces: Tables, rows: pd.DataFrame, classes: Sequence[str], labels: Labels
 ) -> None:
     """Draw what one network per arm says over the plane, and the rows.
 
     `surfaces`: two feature columns, and `probability`, of class 1, or `predicted`, the class; on a grid. `rows`: the
     same features and `label`; `classes`: their names.
     """
-    from matplotlib.colors import ListedColormap
-
     x, y = rows.columns[:2]
     colors = _class_colors(len(classes))
     for axes, (arm, surface) in zip(panels, surfaces.items(), strict=True):
@@ -106,28 +105,59 @@ def draw_boundaries(
         if len(classes) == 2:
             _draw_probability(axes, grid, COLORS[arm])
         else:
-            options = {"cmap": ListedColormap(colors), "vmin": -0.5, "vmax": len(classes) - 0.5}
-            axes.pcolormesh(grid.columns, grid.index, grid, alpha=0.4, linewidth=0, **options)
-        for label, name in enumerate(classes):
-            dots = rows[rows["label"] == label]
-            style = {"s": 16, "edgecolors": "black", "linewidths": 0.4, "label": f"class {name}"}
-            axes.scatter(dots[x], dots[y], color=colors[label], **style)
-        axes.set_xlabel(x, parse_math=False)
-        axes.set_ylabel(y, parse_math=False)
+            _draw_regions(axes, grid, colors)
+        _draw_rows(axes, rows, classes, colors)
         axes.set_title(labels[arm], fontsize=10, color=COLORS[arm])
     if len(classes) <= MOST_NAMES:
         for text in panels[-1].legend(loc="best", fontsize=7).get_texts():
-            text.set_parse_math(False)
+            text.set_parse_math(False)  # a name with $ is a name
 
 
-def _draw_probability(axes: "Axes", grid: pd.DataFrame, color: str) -> None:
+def draw_dead_layers(axes: Axes, shares: Tables, labels: Labels) -> None:
+    """Draw the share of networks with a dead layer over epochs; the column is `dead_layer`, as in `draw_bands`."""
+    draw_bands(axes, shares, "dead_layer", "share of networks with a dead layer", labels)
+    axes.set_ylim(bottom=0)
+    axes.legend(loc="best", edgecolor="none")
+
+
+def _draw_majority(axes: Axes, majority: float) -> None:
+    axes.axhline(majority, color="gray", linestyle=":", label="always the majority class")
+
+
+def _draw_probability(axes: Axes, grid: pd.DataFrame, color: str) -> None:
     """Draw P(class 1), a table of y by x, and its boundary at 1/2."""
     axes.pcolormesh(grid.columns, grid.index, grid, cmap="RdBu_r", vmin=0, vmax=1, alpha=0.5, linewidth=0)
     if grid.to_numpy().min() < 0.5 < grid.to_numpy().max():
         axes.contour(grid.columns, grid.index, grid, levels=[0.5], colors=color, linewidths=2)
 
 
-def _class_colors(classes: int) -> Sequence[Any]:
-    from matplotlib import colormaps
+def _draw_regions(axes: Axes, grid: pd.DataFrame, colors: Sequence[Any]) -> None:
+    """Draw the predicted class, a table of y by x, in the colour of that class."""
+    axes.pcolormesh(
+        grid.columns,
+        grid.index,
+        grid,
+        cmap=ListedColormap(colors),
+        vmin=-0.5,
+        vmax=len(colors) - 0.5,
+        alpha=0.4,
+        linewidth=0,
+    )
 
-    return TWO_CLASSES if classes == 2 else colormaps["turbo"](np.linspace(0.05, 0.95, classes))
+
+def _draw_rows(axes: Axes, rows: pd.DataFrame, classes: Sequence[str], colors: Sequence[Any]) -> None:
+    """Draw the rows, each in the colour of its class."""
+    x, y = rows.columns[:2]
+    for label, name in enumerate(classes):
+        dots = rows[rows["label"] == label]
+        axes.scatter(
+            dots[x], dots[y], s=16, color=colors[label], edgecolors="black", linewidths=0.4, label=f"class {name}"
+        )
+    axes.set_xlabel(x, parse_math=False)
+    axes.set_ylabel(y, parse_math=False)
+
+
+def _class_colors(classes: int) -> Sequence[Any]:
+    if classes == 2:
+        return TWO_CLASSES
+    return list(colormaps["turbo"](np.linspace(0.05, 0.95, classes)))

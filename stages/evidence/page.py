@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
 from stages import ARMS
-from stages.evidence.claims import CLAIMS, INCONCLUSIVE, NO_PRACTICAL_DIFFERENCE, REFUTED, SUPPORTED, Claim, Judgement
+from stages.evidence.claims import CLAIMS, Claim
 from stages.evidence.comparison import Comparison
 from stages.evidence.gallery import Picture
 from stages.evidence.summary import describe_power, format_p
+from stages.evidence.verdicts import INCONCLUSIVE, NO_PRACTICAL_DIFFERENCE, REFUTED, SUPPORTED, Judgement
 from stages.history.wording import Contrast
 
 TEMPLATE = Path(__file__).with_name("page.html.j2")
@@ -33,49 +36,49 @@ COMMANDS = {
 
 def render_report(comparison: Comparison, pictures: Sequence[Picture], params: Mapping[str, Any]) -> str:
     """Return the report as HTML that needs no other file."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     environment = Environment(
         loader=FileSystemLoader(TEMPLATE.parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    contrast = comparison.experiment.contrast
+    trainings, contrast = comparison.trainings, comparison.trainings.contrast
+    means = [f"{comparison.pairs[arm].mean():.3f}" for arm in ARMS]
+    claims = zip(CLAIMS, comparison.judgements, strict=True)
     return environment.get_template(TEMPLATE.name).render(
         subject=contrast.subject[0].lower() + contrast.subject[1:],
-        means=contrast.compare(*(f"{comparison.pairs[arm].mean():.3f}" for arm in ARMS)),
+        means=contrast.compare(*means),
         labels=contrast.labels,
         pair=contrast.pair,
         difference=comparison.difference,
         p=format_p(comparison.difference.p_value),
         confidence=f"{100 * comparison.confidence:g}%",
-        lr=comparison.experiment.lr,
-        rows=comparison.experiment.train_rows,
+        lr=trainings.lr,
+        rows=trainings.train_rows,
         classes=comparison.classes,
-        claims=[_row(claim, judged, contrast) for claim, judged in zip(CLAIMS, comparison.judgements, strict=True)],
+        claims=[_row(claim, judged, contrast) for claim, judged in claims],
         pictures=[{"title": p.title, "reading": p.reading, "source": _embed(p.path)} for p in pictures],
         params=params,
         commands=COMMANDS,
     )
 
 
-def _row(claim: Claim, judged: Judgement, contrast: Contrast) -> dict[str, Any]:
+def _row(claim: Claim, judged: Judgement, contrast: Contrast) -> dict[str, str]:
     """Return what the table of verdicts says of one claim."""
-    row = {"wording": claim.wording(contrast), "verdict": judged.verdict, "mark": MARKS.get(judged.verdict, "open")}
-    if judged.n == 0:
-        return row | {"estimate": "", "interval": "", "p": "", "better": "", "note": "; ".join(_notes(judged))}
-    better = (
-        ""
-        if math.isnan(judged.probability_better)
-        else (
-            f"{judged.probability_better:.0%} of pairs, {judged.probability_low:.0%} to {judged.probability_high:.0%}"
-        )
-    )
-    return row | {
-        "estimate": f"{judged.estimate:+.3g} {claim.unit}",
-        "interval": f"{judged.ci_low:+.3g} to {judged.ci_high:+.3g}",
-        "p": format_p(judged.p_holm),
-        "better": better,
+    row = dict.fromkeys(("estimate", "interval", "p", "better"), "")
+    row |= {
+        "wording": claim.wording(contrast),
+        "verdict": judged.verdict,
+        "mark": MARKS.get(judged.verdict, "open"),
         "note": "; ".join(_notes(judged)),
     }
+    if judged.n:
+        row |= {
+            "estimate": f"{judged.estimate:+.3g} {claim.unit}",
+            "interval": f"{judged.ci_low:+.3g} to {judged.ci_high:+.3g}",
+            "p": format_p(judged.p_holm),
+        }
+    if math.isfinite(judged.probability_better):
+        low, high = judged.probability_low, judged.probability_high
+        row["better"] = f"{judged.probability_better:.0%} of pairs, {low:.0%} to {high:.0%}"
+    return row
 
 
 def _notes(judged: Judgement) -> list[str]:

@@ -1,32 +1,55 @@
-"""What a comparison says in numbers: for metrics.json, claims.csv, and the terminal."""
+"""What a comparison says in numbers: for metrics.json, claims.csv, MLflow, and the terminal."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from itertools import product
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from stages.evidence.claims import CLAIMS, FEWEST_PAIRS, INCONCLUSIVE, Judgement
+from stages.evidence.claims import CLAIMS
 from stages.evidence.comparison import Comparison
+from stages.evidence.verdicts import FEWEST_PAIRS, INCONCLUSIVE, Judgement
 from stages.history.wording import Contrast
 
 
 def collect_metrics(comparison: Comparison) -> dict[str, dict[str, Any]]:
     """Return the content of metrics.json; a number that is not finite is None, for JSON has no NaN."""
-    arms = {arm: _finite(dict(final.mean(skipna=False))) for arm, final in comparison.finals.items()}
-    measured = asdict(comparison.difference)
-    paired = {"val_accuracy": measured["estimate"]} | {key: measured[key] for key in ("ci_low", "ci_high", "p_value")}
-    return {**arms, "difference": paired, "claims": collect_claims(comparison.judgements)}
+    metrics: dict[str, dict[str, Any]] = {}
+    for arm, final in comparison.finals.items():
+        means = final.mean(skipna=False)  # of a network that has diverged too: the mean is then no number
+        metrics[arm] = _finite(dict(means))
+    difference = comparison.difference
+    metrics["difference"] = {
+        "val_accuracy": difference.estimate,
+        "ci_low": difference.ci_low,
+        "ci_high": difference.ci_high,
+        "p_value": difference.p_value,
+    }
+    metrics["claims"] = collect_claims(comparison.judgements)
+    return metrics
 
 
 def collect_claims(judgements: Sequence[Judgement]) -> dict[str, dict[str, Any]]:
     """Return the part of metrics.json on the claims."""
-    return {
-        judged.name: {"verdict": judged.verdict}
-        | _finite({key: getattr(judged, key) for key in ("estimate", "ci_low", "ci_high", "p_holm")})
-        for judged in judgements
-    }
+    claims: dict[str, dict[str, Any]] = {}
+    for judged in judgements:
+        numbers = {name: getattr(judged, name) for name in ("estimate", "ci_low", "ci_high", "p_holm")}
+        claims[judged.name] = {"verdict": judged.verdict} | _finite(numbers)
+    return claims
+
+
+def collect_tags(judgements: Sequence[Judgement]) -> dict[str, str]:
+    """Return the verdicts as tags of MLflow's run."""
+    tags = {f"claims.{judged.name}": judged.verdict for judged in judgements}
+    return tags | {f"claims.{judged.name}.without_born_dead": judged.verdict_alive for judged in judgements}
+
+
+def collect_numbers(comparison: Comparison) -> dict[str, float | None]:
+    """Return all numbers of the comparison under dotted keys: those of metrics.json, and the details of claims.csv."""
+    return flatten_numbers(collect_metrics(comparison)) | collect_details(comparison.judgements)
 
 
 def flatten_numbers(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, float | None]:
@@ -40,17 +63,22 @@ def flatten_numbers(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, f
     return flat
 
 
-def collect_details(judgements: Sequence[Judgement]) -> dict[str, float]:
+def collect_details(judgements: Sequence[Judgement]) -> dict[str, float | None]:
     """Return what claims.csv has beyond metrics.json of the claims that were measured, under dotted keys."""
     names = ("probability_better", "probability_low", "probability_high", "minimum_detectable", "estimate_alive")
-    details = {f"claims.{one.name}.{name}": getattr(one, name) for one in judgements for name in names}
-    return {key: value for key, value in details.items() if math.isfinite(value)}
+    details: dict[str, float | None] = {}
+    for judged, name in product(judgements, names):
+        value = getattr(judged, name)
+        if math.isfinite(value):
+            details[f"claims.{judged.name}.{name}"] = value
+    return details
 
 
 def tabulate_claims(judgements: Sequence[Judgement], contrast: Contrast) -> pd.DataFrame:
     """Return one row per claim: its wording and unit, and all that was found."""
-    pairs = zip(CLAIMS, judgements, strict=True)
-    rows = [{"wording": claim.wording(contrast), "unit": claim.unit} | asdict(judged) for claim, judged in pairs]
+    rows = []
+    for claim, judged in zip(CLAIMS, judgements, strict=True):
+        rows.append({"wording": claim.wording(contrast), "unit": claim.unit} | asdict(judged))
     return pd.DataFrame(rows).set_index("name").reset_index()
 
 
@@ -69,17 +97,17 @@ def format_p(p_value: float) -> str:
 def format_report(comparison: Comparison) -> str:
     """Return the tables that end a run in the terminal."""
     difference, confidence = comparison.difference, comparison.confidence
-    labels = comparison.experiment.contrast.labels
+    labels, lr = comparison.trainings.contrast.labels, comparison.trainings.lr
     width = max(map(len, labels.values()))
-    lines = [
-        f"Final validation accuracy at learning rate {comparison.experiment.lr:g},"
-        f" mean over {difference.n} paired seeds",
-        *(f"  {label:{width}}   {comparison.pairs[arm].mean():8.4f}" for arm, label in labels.items()),
-        f"  {'difference':{width}}   {difference.estimate:+8.4f}   {100 * confidence:g}% interval"
-        f" [{difference.ci_low:+.4f}, {difference.ci_high:+.4f}], p {format_p(difference.p_value)}",
-    ]
+    lines = [f"Final validation accuracy at learning rate {lr:g}, mean over {difference.n} paired seeds"]
+    for arm, label in labels.items():
+        lines.append(f"  {label:{width}}   {comparison.pairs[arm].mean():8.4f}")
+    interval = f"{100 * confidence:g}% interval [{difference.ci_low:+.4f}, {difference.ci_high:+.4f}]"
+    found = f"{difference.estimate:+8.4f}   {interval}, p {format_p(difference.p_value)}"
+    lines.append(f"  {'difference':{width}}   {found}")
     for arm, final in comparison.finals.items():
-        lost = int((~final.map(math.isfinite)).any(axis=1).sum())
+        finite = np.isfinite(final).all(axis=1)
+        lost = int((~finite).sum())
         if lost:
             lines.append(f"  {arm}: {lost} of {len(final)} seeds ended with a loss that is not finite")
     return "\n".join([*lines, "", *format_verdicts(comparison.judgements, confidence)])
@@ -87,10 +115,12 @@ def format_report(comparison: Comparison) -> str:
 
 def format_verdicts(judgements: Sequence[Judgement], confidence: float) -> list[str]:
     """Return the table of verdicts, at most 100 columns wide, and under it what qualifies them."""
+    interval = f"{100 * confidence:g}% interval"
     head = f"{'claim, unit of bn - baseline':30} {'verdict':23} {'estimate':>9}"
-    lines = [f"{head} {f'{100 * confidence:g}% interval':>20} {'p (Holm)':>8} {'wins':>5}"]
+    lines = [f"{head} {interval:>20} {'p (Holm)':>8} {'wins':>5}"]
     for claim, judged in zip(CLAIMS, judgements, strict=True):
-        line = f"{f'{claim.name}, {claim.unit}':30} {judged.verdict:23}"
+        what = f"{claim.name}, {claim.unit}"
+        line = f"{what:30} {judged.verdict:23}"
         if judged.n == 0:
             lines.append(f"{line} {judged.note}")
             continue

@@ -8,6 +8,8 @@ import pandas as pd
 from stages import MEASURES
 from stages.history.moments import Moments
 
+QUARTILES = {"": 0.5, "_ci_low": 0.25, "_ci_high": 0.75}  # of a column's name: the suffix
+
 
 def summarize_epochs(history: pd.DataFrame, lr: float) -> pd.DataFrame:
     """Return one row per epoch at `lr`: `epoch`, and of each measure the mean and the 95% interval over seeds.
@@ -38,13 +40,12 @@ def summarize_quartiles(diagnostics: pd.DataFrame, names: Sequence[str]) -> pd.D
     Columns: NAME, NAME_ci_low, NAME_ci_high. Medians, for a few networks have values thousands of times the others'.
     Values that are not defined are left out.
     """
-    by_epoch = diagnostics[["epoch", *names]].replace([np.inf, -np.inf], np.nan).groupby("epoch")[list(names)]
-    columns = {
-        f"{name}{suffix}": by_epoch.quantile(share)[name]
-        for name in names
-        for suffix, share in {"": 0.5, "_ci_low": 0.25, "_ci_high": 0.75}.items()
-    }
-    return pd.DataFrame(columns).reset_index()
+    finite = diagnostics[["epoch", *names]].replace([np.inf, -np.inf], np.nan)
+    by_epoch = finite.groupby("epoch")[list(names)]
+    parts = []
+    for suffix, quantile in QUARTILES.items():
+        parts.append(by_epoch.quantile(quantile).add_suffix(suffix))
+    return pd.concat(parts, axis="columns").reset_index()
 
 
 def by_epoch_and_seed(history: pd.DataFrame, lr: float, measure: str) -> np.ndarray:

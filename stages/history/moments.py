@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import stdtrit  # the quantile of Student's t, without the second that scipy.stats takes to import
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,8 @@ class Moments:
 
     def interval(self, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return mean, lower and upper end of Student's t interval: three (...)."""
-        from scipy.special import stdtrit  # the quantile of Student's t, without the second that scipy.stats takes
-
-        reach = stdtrit(self.n - 1, (1 + confidence) / 2) * np.sqrt(self.squares / (self.n - 1) / self.n)
+        standard_error = np.sqrt(self.squares / (self.n - 1) / self.n)
+        reach = stdtrit(self.n - 1, (1 + confidence) / 2) * standard_error
         return self.mean, self.mean - reach, self.mean + reach
 
 

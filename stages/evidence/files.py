@@ -1,0 +1,71 @@
+"""From the files of both arms to a comparison, and from there to the files of the stage `compare`."""
+
+import json
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from stages import ARMS
+from stages.evidence.comparison import Comparison, compare_arms
+from stages.evidence.effects import Rules
+from stages.evidence.gallery import draw_all
+from stages.evidence.page import render_report
+from stages.evidence.summary import collect_metrics, tabulate_claims
+from stages.evidence.trainings import PairedTrainings, Sweep, read_diagnostics
+from stages.history.wording import describe_contrast
+from stages.params import Params
+
+DATA, RESULTS = Path("data"), Path("results")
+
+
+def read_comparison(params: Params) -> Comparison:
+    """Read data/ and results/{baseline,bn}/, and judge the claims."""
+    val = pd.read_csv(DATA / "val.csv")
+    classes = json.loads((DATA / "classes.json").read_text(encoding="utf-8"))
+    trainings = _read_trainings(params, val, classes)
+    evidence = params.evidence
+    rules = Rules(evidence.smallest_effect.model_dump(), evidence.alpha, evidence.resamples)
+    curves = {arm: pd.read_csv(RESULTS / arm / "curves.csv") for arm in ARMS}
+    surfaces = {arm: pd.read_csv(RESULTS / arm / "surface.csv") for arm in ARMS}
+    return compare_arms(trainings, rules, curves=curves, surfaces=surfaces, val=val, classes=classes)
+
+
+def write_results(comparison: Comparison, params: Mapping[str, Any]) -> list[Path]:
+    """Write all files of the stage, and return their paths; the report lists `params`."""
+    metrics = json.dumps(collect_metrics(comparison), indent=2, allow_nan=False) + "\n"
+    claims = tabulate_claims(comparison.judgements, comparison.trainings.contrast)
+    names = ("metrics.json", "claims.csv", "pairs.csv", "report.html")
+    written = [RESULTS / name for name in names]
+    metrics_json, claims_csv, pairs_csv, report_html = written
+    metrics_json.write_text(metrics, encoding="utf-8")
+    claims.to_csv(claims_csv, index=False, lineterminator="\n")
+    comparison.pairs.to_csv(pairs_csv, lineterminator="\n")
+    pictures = draw_all(comparison, RESULTS)
+    report_html.write_text(render_report(comparison, pictures, params), encoding="utf-8")
+    return [*written, *(picture.path for picture in pictures)]
+
+
+def count_parameters(features: int, hidden: Sequence[int], classes: int = 2) -> int:
+    """Return the number of weights and biases of the dense layers; two classes share one logit."""
+    outputs = 1 if classes == 2 else classes
+    widths = [features, *hidden, outputs]
+    return sum((inputs + 1) * units for inputs, units in pairwise(widths))
+
+
+def _read_trainings(params: Params, val: pd.DataFrame, classes: Sequence[str]) -> PairedTrainings:
+    train = pd.read_csv(DATA / "train.csv")
+    features = train.shape[1] - 1
+    widths = params.model.hidden, params.bn.hidden or params.model.hidden
+    return PairedTrainings(
+        sweeps={arm: Sweep.read(RESULTS / arm / "history.parquet") for arm in ARMS},
+        diagnostics={arm: read_diagnostics(RESULTS / arm / "diagnostics.parquet") for arm in ARMS},
+        lr=params.lr,
+        majority=float(val["label"].value_counts(normalize=True).max()),
+        train_rows=len(train),
+        batch_size=params.batch_size,
+        parameters=max(count_parameters(features, hidden, len(classes)) for hidden in widths),
+        contrast=describe_contrast(params.bn.kind, *widths),
+    )

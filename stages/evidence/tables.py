@@ -1,0 +1,80 @@
+"""What the figures show, as tables: the statistics behind each."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from stages.evidence.comparison import Comparison
+from stages.evidence.endpoints import log_half_gain_rate
+from stages.evidence.paired import wilson_interval
+from stages.history.curves import median_seed, summarize_quartiles
+from stages.history.moments import mean_interval
+
+
+def tabulate_rates(comparison: Comparison) -> dict[str, pd.DataFrame]:
+    """Return of each arm a row per learning rate: `lr`, and mean and 95% interval of the final validation accuracy.
+
+    Columns: lr, accuracy, ci_low, ci_high.
+    """
+    tables = {}
+    for arm, sweep in comparison.trainings.sweeps.items():
+        mean, low, high = mean_interval(sweep.final_accuracy().T)  # (L,) each
+        tables[arm] = pd.DataFrame({"lr": sweep.rates, "accuracy": mean, "ci_low": low, "ci_high": high})
+    return tables
+
+
+def half_gain_rates(comparison: Comparison) -> dict[str, float]:
+    """Return of each arm the rate at which half of its best gain is left; empty where that was not measured."""
+    if comparison.judgement("higher_learning_rates").n == 0:
+        return {}
+    rates = {}
+    for arm, table in tabulate_rates(comparison).items():
+        gain = table["accuracy"].to_numpy() - comparison.trainings.majority
+        rates[arm] = float(10 ** log_half_gain_rate(gain, table["lr"].to_numpy()))
+    return rates
+
+
+def tabulate_diagnostics(comparison: Comparison, names: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """Return of each arm the median and quartiles over seeds of some diagnostics, a row per epoch.
+
+    From epoch 1 on: before training no step has been taken.
+    """
+    tables = {}
+    for arm, diagnostics in comparison.trainings.diagnostics.items():
+        trained = diagnostics[diagnostics["epoch"] > 0]
+        tables[arm] = summarize_quartiles(trained, names)
+    return tables
+
+
+def tabulate_dead_layers(comparison: Comparison) -> dict[str, pd.DataFrame]:
+    """Return of each arm a row per epoch: the share of seeds with a dead layer, and Wilson's 95% interval.
+
+    Columns: epoch, dead_layer, dead_layer_ci_low, dead_layer_ci_high.
+    """
+    tables = {}
+    for arm, diagnostics in comparison.trainings.diagnostics.items():
+        counts = diagnostics.groupby("epoch")["dead_layer"].agg(["sum", "count"])
+        intervals = np.array([wilson_interval(dead, int(n)) for dead, n in counts.to_numpy()])
+        columns = {
+            "epoch": counts.index,
+            "dead_layer": (counts["sum"] / counts["count"]).to_numpy(),
+            "dead_layer_ci_low": intervals[:, 0],
+            "dead_layer_ci_high": intervals[:, 1],
+        }
+        tables[arm] = pd.DataFrame(columns)
+    return tables
+
+
+def median_roughness(comparison: Comparison) -> list[float]:
+    """Return of baseline and bn the beta-smoothness of the median network, its median over epochs."""
+    roughness = []
+    for diagnostics in comparison.trainings.diagnostics.values():
+        by_seed = diagnostics.groupby("seed")["beta_smoothness"].median()
+        roughness.append(float(by_seed.median()))
+    return roughness
+
+
+def median_accuracies(comparison: Comparison) -> list[float]:
+    """Return of baseline and bn the final validation accuracy of the median network."""
+    return [float(final.loc[median_seed(final), "val_accuracy"]) for final in comparison.finals.values()]
