@@ -1,15 +1,42 @@
 """The stages of the pipeline, which DVC runs from the repository root as `python -m stages.NAME`."""
 
+import reprlib
 import sys
 from collections.abc import Callable
+from typing import Any
 
 ARMS = ("baseline", "bn")
 COLORS = {"baseline": "#000000", "bn": "#008000"}  # black without, green with, in every figure and chart
 MEASURES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")  # nats, and shares in [0, 1]
 
 
+MOST_SHOWN = 100  # characters of a value, in an error
+
+
 class InputError(ValueError):
     """A value that the user can put right; the message names it and what is allowed, a line each."""
+
+
+class _Excerpt(reprlib.Repr):
+    """Writes a value that may be huge, such as a YAML bomb, and looks at its beginning alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel = 3
+        self.maxlist = self.maxtuple = self.maxdict = 10
+        self.maxstring = self.maxlong = self.maxother = MOST_SHOWN
+
+    def repr_instance(self, value: Any, level: int) -> str:
+        return self.repr_dict(value, level) if isinstance(value, dict) else super().repr_instance(value, level)
+
+
+def shorten(value: object) -> str:
+    """Return a value as Python writes it, in at most MOST_SHOWN characters."""
+    try:
+        text = _Excerpt().repr(value)
+    except ValueError:  # Python writes no whole number of more than 4,300 digits
+        text = "a number of thousands of digits"
+    return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 3]}..."
 
 
 def run_stage(main: Callable[[], None]) -> None:

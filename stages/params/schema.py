@@ -1,5 +1,6 @@
 """The sections of params.yaml, their keys, and what each key may hold."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -7,12 +8,15 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 from pydantic.fields import FieldInfo
 
-from stages import InputError
+from stages import InputError, shorten
 
 NOISY_SOURCES = {"circles", "moons", "spirals"}
 GENERATED_SOURCES = NOISY_SOURCES | {"tutorial_rings"}
 REAL_SOURCES = {"breast_cancer", "digits", "wine"}
 NORMALIZERS = ("batch", "layer", "group")
+
+MOST_RATES = MOST_LAYERS = 1000
+MOST_IN_BATCH = 10**9  # more than there are rows: all of them
 
 LearningRate = Annotated[float, Field(ge=1e-10, le=1e10)]  # beyond, a step in float32 is nothing or infinite
 
@@ -35,7 +39,7 @@ class DataParams(Section):
     """The rows, and how they are split."""
 
     source: str = Field(
-        pattern=rf"^({'|'.join(sorted(GENERATED_SOURCES | REAL_SOURCES))}|[^:]+\.csv)$",
+        pattern=rf"^({'|'.join(sorted(GENERATED_SOURCES | REAL_SOURCES))}|[^:\p{{Cc}}]+\.csv)$",
         description=f"one of {', '.join(sorted(GENERATED_SOURCES | REAL_SOURCES))}, or a path that ends in .csv",
     )
     samples: int | None = Field(ge=10, description="null or a whole number of rows, at least 10")
@@ -50,13 +54,13 @@ class DataParams(Section):
     def _settings_fit_the_source(self) -> "DataParams":
         if self.samples is not None and self.source not in GENERATED_SOURCES:
             raise ValueError(
-                f"data.samples = {self.samples!r} contradicts data.source = {self.source!r}, whose rows are given:"
-                f" expected null, or a source out of {', '.join(sorted(GENERATED_SOURCES))}"
+                f"data.samples = {shorten(self.samples)} contradicts data.source = {shorten(self.source)},"
+                f" whose rows are given: expected null, or a source out of {', '.join(sorted(GENERATED_SOURCES))}"
             )
         if self.noise is not None and self.source not in NOISY_SOURCES:
             raise ValueError(
-                f"data.noise = {self.noise!r} contradicts data.source = {self.source!r}, which takes no noise:"
-                f" expected null, or a source out of {', '.join(sorted(NOISY_SOURCES))}"
+                f"data.noise = {self.noise!r} contradicts data.source = {shorten(self.source)},"
+                f" which takes no noise: expected null, or a source out of {', '.join(sorted(NOISY_SOURCES))}"
             )
         return self
 
@@ -65,13 +69,17 @@ class ModelParams(Section):
     """The network, apart from what normalizes it."""
 
     hidden: list[PositiveInt] = Field(
-        min_length=1, description="a list of widths such as [2, 2], each a whole number of at least 1"
+        min_length=1,
+        max_length=MOST_LAYERS,
+        description=f"a list of 1 to {MOST_LAYERS} widths such as [2, 2], each a whole number of at least 1",
     )
     activation: Literal["relu", "leaky_relu", "tanh", "sigmoid", "gelu"] = Field(
         description="one of relu, leaky_relu, tanh, sigmoid, gelu"
     )
     init: Literal["pytorch", "keras", "he", "normal"] = Field(description="one of pytorch, keras, he, normal")
-    init_std: float | None = Field(gt=0, le=1e10, description="null, or for init normal a number above 0, up to 1e10")
+    init_std: float | None = Field(
+        ge=1e-30, le=1e10, description="null, or for init normal a number from 1e-30 to 1e10"
+    )
 
     @model_validator(mode="after")
     def _only_normal_has_a_deviation(self) -> "ModelParams":
@@ -90,7 +98,9 @@ class NormalizationParams(Section):
 
     kind: Literal["batch", "layer", "group", "none"] = Field(description="one of batch, layer, group, none")
     hidden: list[PositiveInt] | None = Field(
-        min_length=1, description="null, or a list of widths such as [3, 2], each a whole number of at least 1"
+        min_length=1,
+        max_length=MOST_LAYERS,
+        description=f"null, or a list of 1 to {MOST_LAYERS} widths such as [3, 2], each a whole number of at least 1",
     )
     placement: Annotated[
         Literal["after_activation", "before_activation"],
@@ -101,7 +111,9 @@ class NormalizationParams(Section):
         le=1,
         description="a number above 0 and at most 1 (0.01 is what Keras calls 0.99), or null: the cumulative average",
     )
-    eps: Annotated[float, UsedBy(NORMALIZERS, default=0.00001)] = Field(gt=0, description="a number above 0")
+    eps: Annotated[float, UsedBy(NORMALIZERS, default=0.00001)] = Field(
+        ge=1e-30, le=1e10, description="a number from 1e-30 to 1e10"
+    )
     affine: Annotated[bool, UsedBy(NORMALIZERS, default=True)] = Field(description="true or false")
     inputs: Annotated[bool, UsedBy(NORMALIZERS, default=False)] = Field(description="true or false")
     groups: Annotated[PositiveInt, UsedBy(("group",), default=1)] = Field(description="a whole number of at least 1")
@@ -132,21 +144,26 @@ def bn_settings() -> dict[str, UsedBy]:
     return settings
 
 
+Effect = Annotated[float, Field(gt=0, le=1e10)]
+
+
 class SmallestEffectParams(Section):
     """Of each claim the smallest effect that matters, in the unit of the claim."""
 
-    faster_training: float = Field(gt=0, description="a number of epochs above 0")
-    higher_accuracy: float = Field(gt=0, description="a difference in accuracy above 0, such as 0.01")
-    steadier: float = Field(gt=0, description="a difference in accuracy per epoch above 0, such as 0.001")
-    less_covariate_shift: float = Field(gt=0, description="the natural log of a ratio, above 0")
-    regularizes: float = Field(gt=0, description="a number of nats above 0")
-    higher_learning_rates: float = Field(gt=0, description="a number of decades above 0")
+    faster_training: Effect = Field(description="a number of epochs above 0, up to 1e10")
+    higher_accuracy: Effect = Field(description="a difference in accuracy above 0, up to 1e10, such as 0.01")
+    steadier: Effect = Field(description="a difference in accuracy per epoch above 0, up to 1e10, such as 0.001")
+    less_covariate_shift: Effect = Field(description="the natural log of a ratio, above 0, up to 1e10")
+    regularizes: Effect = Field(description="a number of nats above 0, up to 1e10")
+    higher_learning_rates: Effect = Field(description="a number of decades above 0, up to 1e10")
 
 
 class EvidenceParams(Section):
     """The statistics."""
 
-    alpha: float = Field(gt=0, lt=0.5, description="a number above 0 and below 0.5")
+    alpha: float = Field(
+        ge=1e-6, lt=0.5, description="a number from 0.000001 to below 0.5: the most resamples find no smaller p"
+    )
     resamples: int = Field(ge=100, le=1_000_000, description="a whole number from 100 to 1000000")
     smallest_effect: SmallestEffectParams
 
@@ -154,17 +171,26 @@ class EvidenceParams(Section):
 class TrackingParams(Section):
     """MLflow."""
 
-    experiment: str = Field(min_length=1, max_length=500, description="a name of 1 to 500 characters")
+    experiment: str = Field(
+        min_length=1, max_length=500, pattern=r"^\P{Cc}+$", description="a name of 1 to 500 characters"
+    )
 
 
 class Params(Section):
     """All of params.yaml. Units and meaning of each key: the table in docs/parameters.md."""
 
     lr: LearningRate = Field(description="a number from 1e-10 to 1e10")
-    lr_sweep: list[LearningRate] = Field(description="a list of numbers from 1e-10 to 1e10, such as [0.01, 0.1], or []")
+    lr_sweep: list[LearningRate] = Field(
+        max_length=MOST_RATES,
+        description=f"a list of up to {MOST_RATES} numbers from 1e-10 to 1e10, such as [0.01, 0.1], or []",
+    )
     seeds: int = Field(ge=2, description="a whole number of at least 2: an interval needs two")
     epochs: int = Field(ge=1, description="a whole number of at least 1")
-    batch_size: int = Field(ge=2, description="a whole number of at least 2: one example cannot be normalized")
+    batch_size: int = Field(
+        ge=2,
+        le=MOST_IN_BATCH,
+        description=f"a whole number from 2, for one example cannot be normalized, to {MOST_IN_BATCH}",
+    )
     optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = Field(description="one of adam, adamw, sgd, rmsprop")
     momentum: float = Field(ge=0, lt=1, description="a number from 0 to below 1")
     weight_decay: float = Field(ge=0, le=1e10, description="a number from 0 to 1e10")
@@ -181,11 +207,11 @@ class Params(Section):
                 f"momentum = {self.momentum!r} contradicts optimizer = {self.optimizer!r}:"
                 " expected 0.0, or optimizer: sgd, the only one that uses it"
             )
-        repeated = sorted({rate for rate in self.lr_sweep if self.lr_sweep.count(rate) > 1})
-        if repeated:
-            raise ValueError(f"lr_sweep = {self.lr_sweep!r} repeats {repeated}: expected each rate once")
+        for rate, times in Counter(self.lr_sweep).items():
+            if times > 1:
+                raise ValueError(f"lr_sweep = {shorten(self.lr_sweep)} repeats {rate}: expected each rate once")
         key, widths = ("bn.hidden", self.bn.hidden) if self.bn.hidden else ("model.hidden", self.model.hidden)
-        check_widths(self.bn.kind, self.bn.groups, widths, f"{key} = {widths!r}")
+        check_widths(self.bn.kind, self.bn.groups, widths, f"{key} = {shorten(widths)}")
         return self
 
     @property
@@ -203,10 +229,13 @@ def check_widths(kind: str, groups: int, widths: Sequence[int], what: str) -> No
 
     One feature alone, less its mean, is zero: a group needs two.
     """
-    if kind in ("layer", "group") and any(width % groups or width < 2 * groups for width in widths):
-        contradicted = f"bn.kind = {kind!r}" + (f" with bn.groups = {groups}" if kind == "group" else "")
-        allowed = f"multiples of {groups}" if groups > 1 else "widths"
-        raise InputError(f"{what} contradicts {contradicted}: expected {allowed} of at least {2 * groups}")
+    if kind not in ("layer", "group"):
+        return
+    contradicted = f"bn.kind = {kind!r}" + (f" with bn.groups = {groups}" if kind == "group" else "")
+    allowed = f"multiples of {groups}" if groups > 1 else "widths"
+    for width in widths:
+        if width % groups or width < 2 * groups:
+            raise InputError(f"{what} contradicts {contradicted}: expected {allowed} of at least {2 * groups}")
 
 
 def section_of(field: FieldInfo) -> type[Section] | None:
@@ -218,13 +247,14 @@ def section_of(field: FieldInfo) -> type[Section] | None:
 
 
 def list_keys(section: type[Section], prefix: str = "") -> list[str]:
-    """List the dotted keys of a section and of the sections in it."""
+    """List the dotted keys that hold a value, in a section and in those within it."""
     keys = []
     for name, field in section.model_fields.items():
-        keys.append(prefix + name)
         inner = section_of(field)
         if inner:
             keys += list_keys(inner, f"{prefix}{name}.")
+        else:
+            keys.append(prefix + name)
     return keys
 
 

@@ -1,0 +1,76 @@
+"""What params would take in memory, at the very least, against what this machine has."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from itertools import pairwise
+
+import psutil
+
+from stages import InputError, shorten
+from stages.params.schema import Params
+
+FINAL_EPOCHS = 10  # of the other rates, `compare` looks at these alone
+HISTORY_ROW, DIAGNOSTICS_ROW = 48, 64  # bytes
+COPIES_IN_COMPARE = 3  # read, put together, arranged by epoch and seed: docs/scaling.md has what was measured
+BYTES_PER_PARAMETER = 16  # the weight, its gradient, and two means of it that Adam keeps
+
+
+def check_memory(params: Params) -> None:
+    """Raise InputError, a line for each setting, where this machine cannot hold what `params` ask for."""
+    lines = []
+    if params.data.samples is not None:
+        columns = 3  # two features and the class, of 8 bytes
+        lines += _too_much(f"data.samples = {shorten(params.data.samples)}", params.data.samples * columns * 8)
+    for key, hidden in {"model.hidden": params.model.hidden, "bn.hidden": params.bn.hidden}.items():
+        lines += _too_much(f"{key} = {shorten(hidden)}", _network_bytes(hidden or [], 1) * len(params.rates))
+    networks = f"seeds = {shorten(params.seeds)} with epochs = {shorten(params.epochs)}"
+    lines += _too_much(
+        f"{networks} and {len(params.rates)} learning rates", max(_block_bytes(params), _compare_bytes(params))
+    )
+    if lines:
+        raise InputError("\n".join(lines))
+
+
+def check_network(hidden: Sequence[int], features: int, rates: int) -> None:
+    """Raise InputError where this machine cannot hold a network at all learning rates, on data of so many features."""
+    lines = _too_much(
+        f"hidden = {shorten(hidden)} on data of {features} features", _network_bytes(hidden, features) * rates
+    )
+    if lines:
+        raise InputError(lines[0])
+
+
+def _too_much(what: str, needed: int) -> list[str]:
+    """Return the line on `what`, if so many bytes are more than there are."""
+    there = psutil.virtual_memory().total
+    if needed <= there:
+        return []
+    return [
+        f"{what} would take at least {_gigabytes(needed)} of memory: expected less than the {_gigabytes(there)} here"
+    ]
+
+
+def _network_bytes(hidden: Sequence[int], features: int) -> int:
+    widths = [features, *hidden, 1]
+    weights = 0
+    for inputs, outputs in pairwise(widths):
+        weights += inputs * outputs
+    return weights * BYTES_PER_PARAMETER
+
+
+def _block_bytes(params: Params) -> int:
+    """Return what the history of a block takes, which has one seed at least."""
+    return len(params.rates) * (params.epochs + 1) * HISTORY_ROW
+
+
+def _compare_bytes(params: Params) -> int:
+    """Return what `compare` holds of both arms: every epoch at `lr`, and the last ones at the other rates."""
+    epochs = params.epochs + 1
+    at_lr = epochs * (HISTORY_ROW + DIAGNOSTICS_ROW)
+    elsewhere = (len(params.rates) - 1) * min(epochs, FINAL_EPOCHS) * HISTORY_ROW
+    return 2 * params.seeds * (at_lr + elsewhere) * COPIES_IN_COMPARE
+
+
+def _gigabytes(count: int) -> str:
+    gigabytes = Decimal(count) / 10**9
+    return f"{gigabytes:,.0f} GB" if gigabytes < 10**9 else f"{gigabytes:.0e} GB"
