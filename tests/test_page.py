@@ -39,16 +39,16 @@ def make_arm(random: np.random.Generator, gain: float) -> tuple[pd.DataFrame, pd
 @pytest.fixture
 def comparison() -> Comparison:
     random = np.random.default_rng(0)
-    sweeps, diagnostics, curves = {}, {}, {}
+    sweeps, diagnostics, mean_curves = {}, {}, {}
     for arm, gain in {"baseline": 0.1, "bn": 0.3}.items():
         history, diagnostics[arm] = make_arm(random, gain)
-        sweeps[arm], curves[arm] = Sweep.of(history), summarize_epochs(history, 0.01)
+        sweeps[arm], mean_curves[arm] = Sweep.of(history), summarize_epochs(history, 0.01)
     axis = np.linspace(-1, 1, 5)
     surface = pd.DataFrame([(x, y, (x + 1) / 2) for x in axis for y in axis], columns=["x1", "x2", "probability"])
     return compare_arms(
         PairedTrainings(sweeps, diagnostics, lr=0.01, majority=0.5, train_rows=400, batch_size=32, parameters=15),
         RULES,
-        curves=curves,
+        mean_curves=mean_curves,
         surfaces=dict.fromkeys(ARMS, surface),
         val=pd.DataFrame({"x1": [-0.5, 0.5], "x2": [0.0, 0.1], "label": [0, 1]}),
     )
@@ -114,7 +114,7 @@ def test_figures_and_report_name_the_arms(comparison: Comparison, contrast: Cont
     other = compare_arms(
         replace(comparison.trainings, contrast=contrast),
         RULES,
-        curves=comparison.curves,
+        mean_curves=comparison.mean_curves,
         surfaces=comparison.surfaces,
         val=comparison.val,
     )
@@ -131,7 +131,7 @@ def test_figures_and_report_name_the_arms(comparison: Comparison, contrast: Cont
     # The tutorial that started it, and the account of the landscape, are of batch normalization.
     assert own.lower().count("batch normalization") == 3
     axes = Figure().subplots()
-    figures.draw_bands(axes, comparison.curves, "val_loss", "validation loss", contrast.labels)
+    figures.draw_bands(axes, comparison.mean_curves, "val_loss", "validation loss", contrast.labels)
     assert [line.get_label() for line in axes.lines] == list(contrast.labels.values())
 
 
@@ -142,7 +142,7 @@ def test_a_sweep_of_one_rate_says_that_it_did_not_measure(comparison: Comparison
     alone = compare_arms(
         replace(comparison.trainings, sweeps=one_rate),
         RULES,
-        curves=comparison.curves,
+        mean_curves=comparison.mean_curves,
         surfaces=comparison.surfaces,
         val=comparison.val,
     )
@@ -170,7 +170,7 @@ def test_names_of_columns_are_not_mathematics(comparison: Comparison, tmp_path: 
 
 def test_arms_keep_their_colours(comparison: Comparison) -> None:
     axes = Figure().subplots()
-    figures.draw_bands(axes, comparison.curves, "val_loss", "validation loss", BATCH_NORM.labels)
+    figures.draw_bands(axes, comparison.mean_curves, "val_loss", "validation loss", BATCH_NORM.labels)
     assert [line.get_color() for line in axes.lines] == [COLORS["baseline"], COLORS["bn"]]
     panels = Figure().subplots(1, 2)
     quartiles = {

@@ -18,13 +18,13 @@ class Comparison:
     """The trainings and what was found.
 
     `finals` maps an arm to its measures after the last epoch at the headline rate, one row per seed; `pairs` has
-    baseline, bn and difference of final val_accuracy, one row per seed, and `difference` compares them; `curves` and
-    `surfaces` map an arm to its curves.csv and surface.csv; `val` are the validation rows, `classes` the names of the
-    classes.
+    baseline, bn and difference of final val_accuracy, one row per seed, and `difference` compares them. `mean_curves`
+    and `surfaces` map an arm to its curves.csv and surface.csv; `val` are the validation rows, `classes` the names of
+    the classes.
     """
 
     trainings: PairedTrainings
-    curves: Mapping[str, pd.DataFrame]
+    mean_curves: Mapping[str, pd.DataFrame]
     surfaces: Mapping[str, pd.DataFrame]
     val: pd.DataFrame
     classes: Sequence[str]
@@ -43,7 +43,7 @@ def compare_arms(
     trainings: PairedTrainings,
     rules: Rules,
     *,
-    curves: Mapping[str, pd.DataFrame],
+    mean_curves: Mapping[str, pd.DataFrame],
     surfaces: Mapping[str, pd.DataFrame],
     val: pd.DataFrame,
     classes: Sequence[str] = ("0", "1"),
@@ -58,7 +58,7 @@ def compare_arms(
     pairs["difference"] = pairs["bn"] - pairs["baseline"]
     judgements = judge(trainings, rules)
     confidence = 1 - rules.alpha
-    return Comparison(trainings, curves, surfaces, val, classes, finals, pairs, difference, judgements, confidence)
+    return Comparison(trainings, mean_curves, surfaces, val, classes, finals, pairs, difference, judgements, confidence)
 
 
 def _last_epoch(curves: Curves, seeds: np.ndarray) -> pd.DataFrame:

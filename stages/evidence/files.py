@@ -28,9 +28,9 @@ def read_comparison(params: Params) -> Comparison:
     trainings = _read_trainings(params, val, classes)
     evidence = params.evidence
     rules = Rules(evidence.smallest_effect.model_dump(), evidence.alpha, evidence.resamples)
-    curves = {arm: pd.read_csv(RESULTS / arm / "curves.csv") for arm in ARMS}
+    mean_curves = {arm: pd.read_csv(RESULTS / arm / "curves.csv") for arm in ARMS}
     surfaces = {arm: pd.read_csv(RESULTS / arm / "surface.csv") for arm in ARMS}
-    return compare_arms(trainings, rules, curves=curves, surfaces=surfaces, val=val, classes=classes)
+    return compare_arms(trainings, rules, mean_curves=mean_curves, surfaces=surfaces, val=val, classes=classes)
 
 
 def write_results(comparison: Comparison, params: Mapping[str, Any]) -> list[Path]:

@@ -36,7 +36,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Figure:
+class FigureSpec:
     """One figure: `name` is its path without the suffix.
 
     `caption` and `reading`, how to read it, may name {n}, {lr}, {subject}, {without}, {with_bn} and {pair}. `draw` gets
@@ -84,7 +84,7 @@ def _words(comparison: Comparison) -> dict[str, str]:
 
 def _draw_comparison(comparison: Comparison, axes: Axes) -> None:
     trainings = comparison.trainings
-    figures.draw_comparison(axes, comparison.curves, trainings.majority, trainings.contrast.labels)
+    figures.draw_comparison(axes, comparison.mean_curves, trainings.majority, trainings.contrast.labels)
 
 
 def _draw_pairs(comparison: Comparison, axes: Axes) -> None:
@@ -121,7 +121,7 @@ def _draw_dead_layers(comparison: Comparison, axes: Axes) -> None:
 
 
 FIGURES = (
-    Figure(
+    FigureSpec(
         "comparison",
         titles.comparison_title,
         caption="mean over {n} paired seeds and its 95% band; learning rate {lr}; in eval mode",
@@ -129,7 +129,7 @@ FIGURES = (
         " What lies at the dotted line does no better than always to name the most frequent class.",
         draw=_draw_comparison,
     ),
-    Figure(
+    FigureSpec(
         "figures/pairs",
         titles.pairs_title,
         caption="a dot is a pair; green: better {with_bn}; black: better {without}",
@@ -137,7 +137,7 @@ FIGURES = (
         " Who runs one of each, as most tutorials do, sees one of these dots.",
         draw=_draw_pairs,
     ),
-    Figure(
+    FigureSpec(
         "figures/boundaries",
         titles.boundaries_title,
         caption="the network of each arm with the median final accuracy: the class it names; dots: validation rows",
@@ -147,7 +147,7 @@ FIGURES = (
         panels=2,
         needs_plane=True,
     ),
-    Figure(
+    FigureSpec(
         "figures/learning_rates",
         titles.learning_rates_title,
         caption="mean over {n} paired seeds with its 95% interval",
@@ -155,7 +155,7 @@ FIGURES = (
         " The dashed lines mark where half of the best gain over the majority class is left.",
         draw=_draw_learning_rates,
     ),
-    Figure(
+    FigureSpec(
         "figures/covariate_shift",
         titles.covariate_shift_title,
         caption=QUARTILES,
@@ -165,7 +165,7 @@ FIGURES = (
         draw=_draw_shifts,
         panels=len(SHIFTS),
     ),
-    Figure(
+    FigureSpec(
         "figures/landscape",
         titles.landscape_title,
         caption=QUARTILES,
@@ -175,7 +175,7 @@ FIGURES = (
         draw=_draw_landscape,
         panels=len(ROUGHNESSES),
     ),
-    Figure(
+    FigureSpec(
         "figures/dead_layers",
         titles.dead_layers_title,
         caption="share of {n} seeds with Wilson's 95% interval; dead: no unit of a layer ever active",
