@@ -3,7 +3,7 @@ PORT ?= 5000
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dask repro studies readme listings test check lint ui register resync bench bench-peers bench-growth calibrate lock
+.PHONY: help setup setup-dask repro studies readme listings test test-quick check lint ui register resync bench bench-peers bench-growth calibrate lock
 
 help:  ## list what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ listings: setup  ## run the commands of the pages in fresh clones; writes what t
 
 test: setup  ## run the tests, one process per core
 	pytest --numprocesses logical --dist loadfile --no-loadscope-reorder
+
+test-quick: setup  ## run the tests that need no DVC in a clone, no server and no browser
+	pytest --numprocesses logical --dist worksteal -m "not whole"
 
 check: lint test  ## run the lint and the tests
 

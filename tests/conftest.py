@@ -3,6 +3,7 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -14,6 +15,8 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from filelock import FileLock
+from mlflow import MlflowClient
 
 from stages.arm.settings import build_normalization
 from stages.params import load_params
@@ -27,7 +30,17 @@ ARM_FILES = {"curves.csv", "diagnostics.parquet", "history.parquet", "model.pt",
 OUR_VARIABLES = ("DVC_", "MLFLOW_", "GIT_")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
+WHOLE = {"clone_project", "browse", "scheduler"}  # fixtures: who uses one is left out of `make test-quick`
+Build = Callable[[Path], object]
+
 torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    """Mark the tests that need DVC in a clone, a server or a browser."""
+    for item in items:
+        if WHOLE.intersection(item.fixturenames):
+            item.add_marker("whole")
 
 
 def normalization(kind: str = "batch", **changes: Any) -> Normalization:
@@ -58,11 +71,37 @@ def split_table(x: torch.Tensor, y: torch.Tensor) -> tuple[Table, Table]:
 
 
 @pytest.fixture(scope="session")
-def clone_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
+def build_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Build], Path]:
+    """Return a function that has a folder built by the first process that asks, for all processes of pytest-xdist."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+
+    def get(name: str, build: Build) -> Path:
+        folder, built = shared / name, shared / f"{name}.built"
+        with FileLock(shared / f"{name}.lock"):
+            if not built.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # where an earlier attempt failed
+                folder.mkdir()
+                build(folder)
+                built.touch()
+        return folder
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def empty_store(build_once: Callable[[str, Build], Path]) -> Path:
+    """An MLflow database without runs, to copy: MLflow takes two seconds to make one."""
+    folder = build_once("store", lambda folder: MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments())
+    return folder / "mlflow.db"
+
+
+@pytest.fixture(scope="session")
+def clone_project() -> Build:
     """Return a function that makes a fresh clone of the project as it is in the working tree, ready for git and DVC."""
 
-    def clone() -> Path:
-        folder = tmp_path_factory.mktemp("clone") / "project"
+    def clone(folder: Path) -> None:
         listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
         for name in run(listed, ROOT).split("\0"):
             if name and (ROOT / name).exists():
@@ -72,20 +111,46 @@ def clone_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path
         run(["git", "add", "--all"], folder)
         author = ["-c", "user.name=Test", "-c", "user.email=test@example.org"]
         run(["git", *author, "commit", "--quiet", "--message", "Start"], folder)
-        return folder
 
     return clone
 
 
 @pytest.fixture(scope="session")
-def small_project(clone_project: Callable[[], Path]) -> Path:
-    """A clone with few seeds and epochs, after its first `dvc repro`, committed. Work in a copy, or leave no trace."""
-    folder = clone_project()
-    set_params(folder, SMALL)
-    run(["dvc", "repro"], folder)
-    run(["git", "config", "user.name", "Test"], folder)  # from here on: `dvc exp run` makes commits
-    run(["git", "config", "user.email", "test@example.org"], folder)
-    run(["git", "commit", "--all", "--quiet", "--message", "Small"], folder)
+def small_project(build_once: Callable[[str, Build], Path], clone_project: Build) -> Path:
+    """A clone with few seeds and epochs, after its first `dvc repro`, committed. All tests read it: work in a copy."""
+
+    def build(folder: Path) -> None:
+        clone_project(folder / "project")
+        set_params(folder / "project", SMALL)
+        printed = run(["dvc", "repro"], folder / "project")
+        (folder / "printed.txt").write_text(printed)
+        run(["git", "config", "user.name", "Test"], folder / "project")  # from here on: `dvc exp run` makes commits
+        run(["git", "config", "user.email", "test@example.org"], folder / "project")
+        run(["git", "commit", "--all", "--quiet", "--message", "Small"], folder / "project")
+
+    return build_once("small", build) / "project"
+
+
+@pytest.fixture(scope="session")
+def tried_project(build_once: Callable[[str, Build], Path], small_project: Path) -> Path:
+    """The small project after the experiment `fast`, which is in its workspace. All tests read it: work in a copy."""
+
+    def build(folder: Path) -> None:
+        project = copy_project(small_project, folder / "project")
+        run(["dvc", "exp", "run", "--name", "fast", "-S", "lr=0.1"], project)
+
+    return build_once("tried", build) / "project"
+
+
+def copy_project(project: Path, folder: Path) -> Path:
+    """Copy a finished project to `folder`; the artifacts of its MLflow runs are the copied ones."""
+    shutil.copytree(project, folder, symlinks=True)
+    places = {"experiments": "artifact_location", "runs": "artifact_uri", "logged_models": "artifact_location"}
+    with contextlib.closing(sqlite3.connect(folder / "mlflow.db")) as store:
+        for table, column in places.items():
+            moved = f"UPDATE {table} SET {column} = replace({column}, ?, ?)"
+            store.execute(moved, (project.as_uri(), folder.as_uri()))
+        store.commit()
     return folder
 
 
@@ -138,16 +203,18 @@ def serving(command: list[str], folder: Path, port: int, log: Path, **variables:
             process.wait()
 
 
-def browse(address: str, folder: Path, size: str = "1200,900", wait_ms: int | None = None) -> str:
-    """Return the page as headless Chromium has it, after `wait_ms` of the page's own time where it goes on loading."""
+@pytest.fixture(scope="session")
+def browse() -> Callable[..., str]:
+    """Return a function that opens a page in headless Chromium and returns it as it is there; skip without Chromium."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium is installed")
+    return open_in_chromium
+
+
+def open_in_chromium(address: str, folder: Path, size: str = "1200,900", wait_ms: int | None = None) -> str:
+    """Return the page after `wait_ms` of the page's own time, where it goes on loading."""
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
     flags += [f"--virtual-time-budget={wait_ms}"] if wait_ms else []
-    command = [
-        CHROMIUM,
-        *flags,
-        f"--user-data-dir={folder / 'browser'}",
-        f"--window-size={size}",
-        "--dump-dom",
-        address,
-    ]
+    flags += [f"--user-data-dir={folder / 'browser'}", f"--window-size={size}"]
+    command = [CHROMIUM, *flags, "--dump-dom", address]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout

@@ -1,13 +1,13 @@
 """Figures and report of a small made-up experiment, and the report in a real browser where there is one."""
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import CHROMIUM, browse
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -22,6 +22,7 @@ from stages.evidence.trainings import LOOKED_AT, PairedTrainings, Sweep
 from stages.history.curves import summarize_epochs, summarize_quartiles
 from stages.history.wording import BATCH_NORM, Contrast, describe_contrast
 
+Browse = Callable[..., str]
 EPOCHS, SEEDS, RATES = 12, 8, (0.01, 0.1, 1.0)
 RULES = Rules({claim.name: 0.01 for claim in CLAIMS}, resamples=199)
 STEP_MEASURES = [name for name in LOOKED_AT if name != "dead_layer"]
@@ -220,17 +221,16 @@ def test_report_holds_every_claim_figure_and_param_in_one_file(report: Path, com
     assert "15 parameters cannot overfit 400 rows" in text
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 @pytest.mark.parametrize("width", [1200, 500])  # 500: the least that headless Chromium makes a window
-def test_report_fits_the_width_of_a_browser(report: Path, width: int, tmp_path: Path) -> None:
-    page = measure_in_browser(report, width, tmp_path)
+def test_report_fits_the_width_of_a_browser(browse: Browse, report: Path, width: int, tmp_path: Path) -> None:
+    page = measure_in_browser(browse, report, width, tmp_path)
     measured = re.search(r"<title>(\d+) of (\d+), (\d+) figures</title>", page)
     content, window, shown = map(int, measured.groups())
     assert content <= window
     assert shown == 7
 
 
-def measure_in_browser(report: Path, width: int, folder: Path) -> str:
+def measure_in_browser(browse: Browse, report: Path, width: int, folder: Path) -> str:
     """Return the page as the browser has it, its title replaced by what a script measured in it."""
     measure = (
         "<script>addEventListener('load', () => { const root = document.documentElement;"
@@ -242,10 +242,8 @@ def measure_in_browser(report: Path, width: int, folder: Path) -> str:
     return browse(probe.as_uri(), folder, size=f"{width},900")
 
 
-def test_browser_check_sees_what_does_not_fit(tmp_path: Path, report: Path) -> None:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium is installed")
+def test_browser_check_sees_what_does_not_fit(browse: Browse, report: Path, tmp_path: Path) -> None:
     report.write_text(report.read_text().replace("<h1>", '<div style="width: 3000px">wide</div><h1>'))
-    page = measure_in_browser(report, 1200, tmp_path)
+    page = measure_in_browser(browse, report, 1200, tmp_path)
     content, window = map(int, re.search(r"<title>(\d+) of (\d+)", page).groups())
     assert content > window

@@ -5,8 +5,8 @@ import hashlib
 import json
 import os
 import pty
+import re
 import subprocess
-import sys
 import termios
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from conftest import ARM_FILES, EPOCHS, SEEDS, run
+from conftest import ARM_FILES, EPOCHS, SEEDS, copy_project, environment, run
 from mlflow import MlflowClient
 
 from stages.training.diagnostics import DIAGNOSTICS
@@ -37,9 +37,10 @@ OUTPUTS = [
 ]
 
 
-@pytest.fixture
-def project(small_project: Path) -> Path:
-    return small_project
+@pytest.fixture(scope="module")
+def project(small_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the small project. Leave no trace but runs."""
+    return copy_project(small_project, tmp_path_factory.mktemp("pipeline") / "project")
 
 
 def client(project: Path) -> MlflowClient:
@@ -128,10 +129,35 @@ def test_logged_model_predicts_what_model_pt_predicts(project: Path, monkeypatch
         assert logged.metadata.signature.inputs.input_types()[0] == np.float32
 
 
-def test_repro_by_force_writes_the_same_bytes(project: Path) -> None:
+def test_repro_by_force_writes_the_same_bytes_and_shows_progress_in_a_terminal(project: Path) -> None:
     before = checksums(project)
-    run(["dvc", "repro", "--force"], project)
+    shown = run_in_terminal(["dvc", "repro", "--force"], project)
     assert checksums(project) == before
+    for arm in ("baseline", "bn"):
+        *_, last = re.findall(rf"{arm}[^:]*: 16 networks:[^\r\n]*", shown)
+        assert re.search(r": 100%.* 5/5 \[[\d:]+<.*train=\d\.\d+, val=\d\.\d+", last), shown
+
+
+def run_in_terminal(command: list[str], project: Path) -> str:
+    """Return what a terminal gets to see, with all that is drawn over later."""
+    ours, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (24, 120))
+    process = subprocess.Popen(command, cwd=project, env=environment(project), stdout=terminal, stderr=terminal)
+    os.close(terminal)
+    shown = b""
+    with contextlib.suppress(OSError):  # EIO: the other end is closed
+        while chunk := os.read(ours, 4096):
+            shown += chunk
+    os.close(ours)
+    assert process.wait() == 0, shown.decode()
+    return shown.decode()
+
+
+def test_progress_is_quiet_elsewhere(small_project: Path) -> None:
+    printed = (small_project.parent / "printed.txt").read_text()
+    for arm in ("baseline", "bn"):
+        said = re.search(rf"> python -m stages\.train_{arm}\n(.*?)Updating lock file", printed, re.S)[1]
+        assert said == "", printed
 
 
 @pytest.mark.parametrize(
@@ -186,36 +212,3 @@ def test_a_csv_of_ones_own_and_a_batch_of_one(project: Path) -> None:
     (project / "data/own/mine.csv").unlink()
     run(["git", "reset", "--hard", "--quiet"], project)
     run(["dvc", "checkout"], project)
-
-
-def test_progress_shows_in_a_terminal(project: Path) -> None:
-    ours, terminal = pty.openpty()
-    termios.tcsetwinsize(terminal, (24, 120))
-    training = start_training(project, terminal)
-    os.close(terminal)
-    shown = ""
-    with contextlib.suppress(OSError):  # EIO: the other end is closed
-        while chunk := os.read(ours, 4096):
-            shown += chunk.decode()
-    os.close(ours)
-    assert training.wait() == 0
-    last = shown.rstrip().split("\r")[-1]
-    assert "baseline: 16 networks: 100%" in last
-    assert "5/5 [00:0" in last
-    assert "train=0." in last
-    assert "val=0." in last
-
-
-def test_progress_is_quiet_elsewhere(project: Path) -> None:
-    training = start_training(project, subprocess.PIPE)
-    assert training.communicate() == (None, b"")
-    assert training.returncode == 0
-
-
-def start_training(project: Path, stderr: int) -> subprocess.Popen[bytes]:
-    store = project.parent / "progress"  # not that of the project, whose runs other tests count
-    store.mkdir(exist_ok=True)
-    environment = os.environ | {"DVC_ROOT": str(store)}
-    return subprocess.Popen(
-        [sys.executable, "-m", "stages.train_baseline"], cwd=project, env=environment, stderr=stderr
-    )

@@ -2,36 +2,31 @@
 
 import math
 import re
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import CHROMIUM, browse, free_port, run, serving
+from conftest import copy_project, free_port, serving
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from stages import ARMS
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 CARD = 'data-testid="experiment-view-compare-runs-card"'
 BLACK, GREEN = "rgb(0, 0, 0)", "rgb(0, 128, 0)"
 Page = Callable[[str], str]
 
 
 @pytest.fixture(scope="module")
-def project(small_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the small project with an experiment at another learning rate."""
-    folder = tmp_path_factory.mktemp("ui") / "project"
-    shutil.copytree(small_project, folder, symlinks=True)
-    run(["dvc", "exp", "run", "--name", "fast", "-S", "lr=0.1", "-S", "lr_sweep=[]"], folder)
-    return folder
+def project(tried_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the small project with an experiment at another learning rate: the server writes to its store."""
+    return copy_project(tried_project, tmp_path_factory.mktemp("ui") / "project")
 
 
 @pytest.fixture(scope="module")
-def open_page(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+def open_page(browse: Callable[..., str], project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     """Return what opens the experiment's charts in the browser, in one of its saved views."""
     folder, port = tmp_path_factory.mktemp("browser"), free_port()
     command = [sys.executable, "-m", "mlflow", "ui", "--port", str(port), "--workers", "1"]
