@@ -9,7 +9,6 @@ They are no params: the results are the same, whichever engine they come from, a
 
 import importlib.util
 import os
-import signal
 import sys
 import threading
 import time
@@ -74,7 +73,7 @@ class Engine:
         if self._client:
             backend["client"] = self._client
         else:
-            backend |= {"initializer": _start_worker, "initargs": (os.getpid(),)}
+            backend |= {"initializer": _watch_parent, "initargs": (os.getpid(),)}
         with parallel_config(n_jobs=-1, **backend):
             run_all = Parallel(return_as="generator", batch_size=1)
             try:
@@ -83,9 +82,8 @@ class Engine:
                 raise InputError(f"STUDY_DASK_ADDRESS = {_dask_address()!r}: the scheduler has no workers") from None
 
 
-def _start_worker(parent: int) -> None:
-    """Prepare a worker of loky's: it leaves Ctrl-C to its parent, and ends with it, however that ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _watch_parent(parent: int) -> None:
+    """Let this process, a worker of loky's, end with its parent: by itself it would wait for more work."""
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,11 +17,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import torch
 from conftest import ROOT, normalization
 
-from stages import InputError, train_bn
+from stages import InputError, run_stage, train_bn
 from stages.arm.parts import ArmParts
 from stages.engine import Engine
 from stages.history.curves import moments_by_epoch, summarize_epochs, tabulate_curves
@@ -74,6 +76,72 @@ def die_once_then_train(task: BlockTask, marker: Path) -> TrainedBlock:
 
 def die_always(task: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+WORK = """
+import os, pathlib, time
+def for_minutes(number):
+    pathlib.Path(os.environ["TMPDIR"], f"working-{number}").touch()
+    time.sleep(300)
+"""
+STAGE = """
+import work
+from stages import run_stage
+from stages.engine import Engine
+run_stage(lambda: list(Engine().run(work.for_minutes, [0, 1])))
+"""
+
+
+def start_loky(folder: Path) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
+    """Start a stage that works for minutes; return it with its children, once two workers are at work."""
+    (folder / "work.py").write_text(WORK)
+    environment = os.environ | {"STUDY_ENGINE": "loky", "LOKY_MAX_CPU_COUNT": "2", "TMPDIR": str(folder)}
+    environment["PYTHONPATH"] = f"{ROOT}:{folder}"
+    options = {"env": environment, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    stage = subprocess.Popen([sys.executable, "-c", STAGE], **options)
+    while len(list(folder.glob("working-*"))) < 2:
+        assert stage.poll() is None, stage.stderr.read()
+        time.sleep(0.05)
+    return stage, psutil.Process(stage.pid).children(recursive=True)
+
+
+def test_a_killed_stage_leaves_no_worker_behind(tmp_path: Path) -> None:
+    stage, children = start_loky(tmp_path)
+    assert len(children) >= 2
+    stage.kill()
+    assert psutil.wait_procs(children, timeout=30)[1] == []
+    stage.communicate()
+
+
+def test_ctrl_c_ends_a_stage_and_its_workers_in_one_line(tmp_path: Path) -> None:
+    stage, children = start_loky(tmp_path)
+    os.killpg(stage.pid, signal.SIGINT)  # the whole group, as a terminal does
+    _, told = stage.communicate(timeout=60)
+    assert told.startswith("interrupted")
+    assert told.count("\n") == 1
+    assert stage.returncode == 130
+    assert psutil.wait_procs(children, timeout=30)[1] == []
+
+
+def test_ctrl_c_ends_a_stage_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as exit:
+        run_stage(interrupted)
+    assert exit.value.code == 130
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_what_a_killed_training_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    folder = tmp_path / "results" / ".parts"
+    for _ in range(2):
+        with ArmParts(folder, SCHEDULE.learning_rates, 0.1):
+            assert list(folder.iterdir()) == []
+            (folder / "history-7").touch()
+        assert not folder.exists()
+        folder.mkdir()
+        (folder / "history-8").touch()  # as if the last one had been killed
 
 
 def test_blocks_hold_all_seeds_in_order() -> None:
@@ -140,8 +208,9 @@ def test_work_that_kills_every_worker_ends(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("STUDY_ENGINE", "loky")
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")
     monkeypatch.setattr("stages.engine.DEATHS", 1)
-    with Engine() as engine, pytest.raises(InputError, match=r"^STUDY_ENGINE = 'loky': 2 worker processes died, .*$"):
+    with Engine() as engine, pytest.raises(InputError) as error:
         list(engine.run(die_always, [1, 2]))
+    assert re.fullmatch(r"STUDY_ENGINE = 'loky': 2 worker processes died, .*", str(error.value))  # one line
 
 
 @pytest.mark.parametrize(
