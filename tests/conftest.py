@@ -26,7 +26,7 @@ from stages.training.tables import Table
 ROOT = Path(__file__).parents[1]
 EPOCHS, SEEDS, RATES = 5, 4, [0.001, 0.1, 0.3, 1.0]
 SMALL = {"lr": 0.001, "lr_sweep": RATES, "seeds": SEEDS, "epochs": EPOCHS}
-ARM_FILES = {"curves.csv", "diagnostics.parquet", "history.parquet", "model.pt", "surface.csv"}
+ARM_FILES = {"curves.csv", "diagnostics.parquet", "history.parquet", "model.pt", "networks.npy", "surface.csv"}
 OUR_VARIABLES = ("DVC_", "MLFLOW_", "GIT_")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import torch
@@ -13,6 +14,7 @@ from torch import nn
 
 from stages.history.curves import final_values
 from stages.training.blocks import TrainedBlock
+from stages.training.folding import fold_networks
 from stages.training.replicas import unstack
 
 
@@ -28,6 +30,7 @@ class ArmParts:
         self.rates = rates
         self.lr = lr
         self._final: list[pd.DataFrame] = []  # of each block, its final values
+        self._folded: list[np.ndarray] = []  # of each block, its networks as dense layers
 
     def add(self, block: TrainedBlock) -> None:
         """Keep a block, the next in the order of seeds."""
@@ -36,6 +39,7 @@ class ArmParts:
         _write_groups(self._path("diagnostics", number), iter([_table(block.diagnostics)]))
         torch.save(block.networks, self._path("networks", number))
         self._final.append(final_values(block.history, self.lr))
+        self._folded.append(fold_networks(block.networks))
 
     def write_history(self, path: Path) -> None:
         """Write all histories as one, sorted by lr, seed, epoch: a row group for each rate of each block."""
@@ -48,6 +52,10 @@ class ArmParts:
     def final_values(self) -> pd.DataFrame:
         """Return the measures after the last epoch at the headline rate, one row per seed, indexed by seed."""
         return pd.concat(self._final)
+
+    def folded_networks(self) -> np.ndarray:
+        """Return the networks at the headline rate as `fold_networks` does, (S, P)."""
+        return np.concatenate(self._folded)
 
     def network(self, seed: int) -> nn.Sequential:
         """Return the network of a seed at the headline rate, as an ordinary network."""

@@ -11,6 +11,8 @@ Writes  in results/<arm>/
         curves.csv        at `lr`: epoch, and of each measure the mean over seeds and its 95% interval
         surface.csv       where there are two features: both on a grid, and P(class 1) of model.pt there (the most
                           probable class, where there are more than two); else no rows
+        networks.npy      every network at `lr` as dense layers, (S, P) in float32: stages/training/folding.py; (S, 0)
+                          where there are not two features, or more than 200 parameters
         model.pt          the network at `lr` of the seed with the median final val_accuracy
 Logs    an MLflow run for the arm with a child run per learning rate
 """
@@ -38,7 +40,7 @@ from stages.training.surface import tabulate_surface
 from stages.training.tables import Table
 
 TRAIN, VAL = Path("data/train.csv"), Path("data/val.csv")
-FILES = ("history.parquet", "diagnostics.parquet", "curves.csv", "surface.csv", "model.pt")
+FILES = ("history.parquet", "diagnostics.parquet", "curves.csv", "surface.csv", "networks.npy", "model.pt")
 PARTS = ".parts"  # the folder beside FILES that is there while the arm trains
 
 
@@ -81,6 +83,7 @@ def _write_files(folder: Path, parts: ArmParts, curves: Mapping[str, Moments], a
     parts.write_history(folder / "history.parquet")
     parts.write_diagnostics(folder / "diagnostics.parquet")
     tabulate_curves(curves).to_csv(folder / "curves.csv", index=False, lineterminator="\n")
+    np.save(folder / "networks.npy", parts.folded_networks())
     seed = median_seed(parts.final_values())
     save_network(parts.network(seed), architecture, folder / "model.pt")
     rows = pd.concat([pd.read_csv(TRAIN), pd.read_csv(VAL)])
