@@ -97,7 +97,9 @@ def torch_vmap(task: Task) -> Run | None:
     (x, y), val = _tensors(task)
 
     def run() -> None:
-        networks = [network for _ in range(task.seeds) for network in [_network(task)] * len(task.rates)]
+        networks: list[nn.Sequential] = []
+        for _ in range(task.seeds):
+            networks += [_network(task)] * len(task.rates)
         parameters, _ = stack_module_state(networks)
         rates = torch.tensor(task.rates).repeat(task.seeds)
         shaped = [rates.view(-1, *[1] * (p.dim() - 1)) for p in parameters.values()]

@@ -9,6 +9,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -39,9 +40,9 @@ def main() -> None:
     for arm, norm in {"baseline": None, "bn": build_normalization(load_params().bn)}.items():
         architecture = Architecture(train.x.shape[1], normalization=norm)
         loop, stacked, watched = _time_in_turn(
-            lambda a=architecture: _loop_over_one_network(train, val, a),
-            lambda a=architecture: train_arm(train, val, a, schedule),
-            lambda a=architecture: train_arm(train, val, a, schedule, diagnostics=_diagnostics(train, schedule)),
+            partial(_loop_over_one_network, train, val, architecture),
+            partial(train_arm, train, val, architecture, schedule),
+            partial(_train_and_watch, train, val, architecture, schedule),
         )
         networks = len(RATES) * len(SEEDS)
         ratio = statistics.median(networks * one / many for one, many in zip(loop, stacked, strict=True))
@@ -50,8 +51,9 @@ def main() -> None:
         print(f"{arm:8} {seconds} {ratio:21.0f} {share:17.0%}")
 
 
-def _diagnostics(train: Table, schedule: Schedule) -> Diagnostics:
-    return Diagnostics(train.x, schedule.seeds, RATES[0], schedule.replicas(RATES[0]))
+def _train_and_watch(train: Table, val: Table, architecture: Architecture, schedule: Schedule) -> None:
+    diagnostics = Diagnostics(train.x, schedule.seeds, RATES[0], schedule.replicas(RATES[0]))
+    train_arm(train, val, architecture, schedule, diagnostics=diagnostics)
 
 
 def _time_in_turn(*functions: Callable[[], object]) -> list[list[float]]:

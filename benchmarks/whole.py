@@ -80,9 +80,11 @@ def _repro(environment: dict[str, str]) -> float:
 def _start(modules: list[str], beside: list[str]) -> float:
     """Return the seconds that a process takes to import modules, and another one beside it to import others."""
     start = time.perf_counter()
-    lists = [modules, beside] if beside else [modules]
     options = {"cwd": ROOT, "env": _environment(), "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    for process in [subprocess.Popen([sys.executable, "-c", IMPORT_ALL, *names], **options) for names in lists]:
+    processes = []
+    for names in [modules, beside] if beside else [modules]:
+        processes.append(subprocess.Popen([sys.executable, "-c", IMPORT_ALL, *names], **options))
+    for process in processes:
         process.wait()
     return time.perf_counter() - start
 

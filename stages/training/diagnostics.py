@@ -58,7 +58,8 @@ class Diagnostics:
         for first in range(0, len(self.seeds), seeds_at_once):
             part = self._step.select(slice(first, first + seeds_at_once))
             measured.append(measure_step(self._variants(network, len(part.before)), part, self.lr))
-        self._of_step = {name: np.concatenate([part[name] for part in measured]) for name in OF_A_STEP}
+        for name in OF_A_STEP:
+            self._of_step[name] = np.concatenate([of_part[name] for of_part in measured])
 
     def after_epoch(self, network: nn.Sequential) -> None:
         """Close an epoch (the first call: epoch 0) with what is measured on the training rows."""

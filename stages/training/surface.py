@@ -2,7 +2,7 @@
 
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 POINTS = 101  # along each axis
 
@@ -15,17 +15,20 @@ def tabulate_surface(network: nn.Module, rows: pd.DataFrame) -> pd.DataFrame:
     probable class, for more. `rows` has the feature columns, then `label`. Without rows where there is no plane: where
     there are not two features, or where one is constant, or varies too little for float32.
     """
-    columns = list(rows.columns[:-1])
+    features = list(rows.columns[:-1])
     said = "probability" if rows["label"].max() == 1 else "predicted"
-    axes = [_axis(rows[name]) for name in columns]
-    if len(columns) != 2 or any(len(axis.unique()) < POINTS for axis in axes) or said in columns:
+    axes = [_axis(rows[name]) for name in features]
+    flat = any(len(axis.unique()) < POINTS for axis in axes)
+    if len(features) != 2 or flat or said in features:
         return pd.DataFrame(columns=["x1", "x2", said])
     grid = torch.cartesian_prod(*axes)  # (POINTS ** 2, 2)
-    probabilities = network(grid)  # (POINTS ** 2, K)
+    probabilities = network(grid)  # (POINTS ** 2, 1 or K)
     values = probabilities.squeeze(1) if said == "probability" else probabilities.argmax(dim=1)
-    return pd.DataFrame(grid.numpy(), columns=columns).assign(**{said: values.numpy()})
+    table = pd.DataFrame(grid.numpy(), columns=features)
+    table[said] = values.numpy()
+    return table
 
 
-def _axis(values: pd.Series) -> torch.Tensor:
+def _axis(values: pd.Series) -> Tensor:
     margin = 0.1 * (values.max() - values.min())
     return torch.linspace(values.min() - margin, values.max() + margin, POINTS)
