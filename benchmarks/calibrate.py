@@ -197,11 +197,10 @@ ARCHITECTURE = Architecture(features=2)
 def default_tables() -> tuple[Table, Table]:
     """Return the default training and validation rows."""
     data = load_params(ROOT / "params.yaml").data
-    rows = load_source(data.source, samples=data.samples, noise=data.noise, seed=data.seed)
-    return tuple(
-        Table(torch.from_numpy(part.x).float(), torch.from_numpy(part.y))
-        for part in split_rows(rows, split=data.split, val_fraction=data.val_fraction, seed=data.seed)
-    )
+    rows = load_source(data)
+    x, y = torch.from_numpy(rows.x).float(), torch.from_numpy(rows.y)
+    train, val = split_rows(rows, split=data.split, val_fraction=data.val_fraction, seed=data.seed)
+    return Table(x[train], y[train]), Table(x[val], y[val])
 
 
 def _judge(arms: Mapping[str, Tables], lr: float) -> tuple[Judgement, ...]:

@@ -55,9 +55,9 @@ def _tasks() -> dict[str, Task]:
 
 def _rings() -> list[Rows]:
     data = load_params(ROOT / "params.yaml").data
-    rows = load_source(data.source, samples=data.samples, noise=data.noise, seed=data.seed)
+    rows = load_source(data)
     parts = split_rows(rows, split=data.split, val_fraction=data.val_fraction, seed=data.seed)
-    return [(part.x.astype(np.float32), part.y.astype(np.int64)) for part in parts]
+    return [(rows.x[part].astype(np.float32), rows.y[part].astype(np.int64)) for part in parts]
 
 
 def _digits() -> list[Rows]:

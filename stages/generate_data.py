@@ -13,29 +13,57 @@ from dataclasses import replace
 from pathlib import Path
 
 from stages import run_stage
-from stages.datasets import add_label_noise, find_redundant_columns, load_source, split_rows, standardize
-from stages.params import load_params
+from stages.datasets import (
+    Rows,
+    add_label_noise,
+    encode_features,
+    find_doubts,
+    load_source,
+    split_rows,
+    standardize,
+)
+from stages.params import DataParams, load_params
 
-WATCHED = Path("data/own")
+DATA = Path("data")
+WATCHED = DATA / "own"
 
 
 def main() -> None:
     data = load_params().data
-    rows = load_source(data.source, samples=data.samples, noise=data.noise, seed=data.seed)
-    for finding in find_redundant_columns(rows):
-        print(f"warning: {data.source}: {finding}", file=sys.stderr)
-    if data.source.endswith(".csv") and WATCHED.resolve() not in Path(data.source).resolve().parents:
-        print(f"warning: {data.source}: DVC watches {WATCHED} alone: it will not see this file change", file=sys.stderr)
-    train, val = split_rows(rows, split=data.split, val_fraction=data.val_fraction, seed=data.seed)
+    rows = load_source(data)
+    train_index, val_index = split_rows(rows, split=data.split, val_fraction=data.val_fraction, seed=data.seed)
+    if data.encode:
+        rows = encode_features(rows, train_index)
+    warn(rows, data)
+    train, val = rows[train_index], rows[val_index]
     train = replace(train, y=add_label_noise(train.y, data.label_noise, data.seed))
     if data.scale == "standard":
         train, val = standardize(train, val)
-    for name, part in {"train": train, "val": val}.items():
-        part.table().to_csv(Path("data") / f"{name}.csv", index=False, lineterminator="\n")
-    names = json.dumps(rows.classes, ensure_ascii=False)
-    Path("data/classes.json").write_text(names + "\n", encoding="utf-8")
+    write(train, val)
+    print(describe(train, val, data))
+
+
+def warn(rows: Rows, data: DataParams) -> None:
+    """Say what is hardly meant."""
+    doubts = find_doubts(rows)
+    if data.is_csv and WATCHED.resolve() not in Path(data.source).resolve().parents:
+        doubts.append(f"DVC watches {WATCHED} alone: it will not see this file change")
+    for doubt in doubts:
+        print(f"warning: {data.source}: {doubt}", file=sys.stderr)
+
+
+def write(train: Rows, val: Rows) -> None:
+    for name, rows in {"train": train, "val": val}.items():
+        rows.table().to_csv(DATA / f"{name}.csv", index=False, lineterminator="\n")
+    names = json.dumps(train.classes, ensure_ascii=False)
+    (DATA / "classes.json").write_text(names + "\n", encoding="utf-8")
+
+
+def describe(train: Rows, val: Rows, data: DataParams) -> str:
+    """Return the sizes, and of a CSV which column was taken for the classes."""
     sizes = f"{len(train.y)} training and {len(val.y)} validation rows"
-    print(f"{data.source}: {sizes}, {len(rows.columns)} features, {len(rows.classes)} classes")
+    column = f" in column {train.label!r}" if data.is_csv else ""
+    return f"{data.source}: {sizes}, {len(train.columns)} features, {len(train.classes)} classes{column}"
 
 
 if __name__ == "__main__":

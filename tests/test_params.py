@@ -73,10 +73,23 @@ def test_committed_params_hold_the_documented_defaults() -> None:
         ({"momentum": 0.9}, "momentum = 0.9 contradicts optimizer = 'adam'"),
         ({"weight_decay": -0.1}, "weight_decay = -0.1: expected a number from 0 to 1e10"),
         ({"weight_decay": float("inf")}, "weight_decay = inf: expected a number from 0 to 1e10"),
-        ({"data": 3}, "data = 3: expected a section with the keys source, samples"),
+        ({"data": 3}, "data = 3: expected a section with the keys source, target, drop, encode, samples"),
         (
             {"data__source": "ring"},
             "data.source = 'ring': expected one of breast_cancer, circles, digits, .*path that ends in .csv",
+        ),
+        ({"data__target": 3}, "data.target = 3: expected null, or the name of the column of a CSV with the classes"),
+        ({"data__target": "kind"}, "data.target = 'kind' contradicts data.source = 'tutorial_rings', .*expected null$"),
+        ({"data__drop": "id"}, r"data.drop = 'id': expected a list of columns of a CSV to leave out, or \[\]"),
+        (
+            {"data__source": "digits", "data__drop": ["pixel_0_0"]},
+            r"data.drop = \['pixel_0_0'\] contradicts data.source = 'digits', which is no CSV: expected \[\]$",
+        ),
+        ({"data__encode": 1}, "data.encode = 1: expected true or false"),
+        ({"data__encode": True}, "data.encode = True contradicts data.source = 'tutorial_rings', .*expected false$"),
+        (
+            {"data__source": "my.csv", "data__target": "kind", "data__drop": ["id", "kind"]},
+            r"data.drop = \['id', 'kind'\] contradicts data.target = 'kind'",
         ),
         ({"data__samples": 9}, "data.samples = 9: expected null or a whole number of rows, at least 10"),
         (
@@ -199,6 +212,7 @@ def test_every_wrong_value_gets_its_own_line(tmp_path: Path) -> None:
         {"model__init": "normal", "model__init_std": 0.01},
         {"optimizer": "adamw", "weight_decay": 0.01},
         {"data__source": "digits", "data__scale": "standard"},
+        {"data__source": "my.csv", "data__target": "kind", "data__drop": ["id"], "data__encode": True},
     ],
 )
 def test_these_are_right(tmp_path: Path, changes: dict[str, object]) -> None:

@@ -143,12 +143,12 @@ def test_the_rows_that_are_shuffled_are_the_tutorials() -> None:
     overrides = [variant.overrides for variant in ALL["green_line"].variants.values()]
     (path,) = {override["data.source"] for override in overrides}
     rows = read_csv(ROOT / path)
-    tutorial = load_source("tutorial_rings", samples=None, noise=None, seed=1)
+    tutorial = load_source(load_params(ROOT / "params.yaml").data)
     assert (rows.columns, rows.classes) == (tutorial.columns, tutorial.classes)
     np.testing.assert_allclose(rows.x, tutorial.x, rtol=1e-12)
     np.testing.assert_array_equal(rows.y, tutorial.y)
     shuffles = {
-        split_rows(rows, split="shuffled", val_fraction=0.2, seed=override["data.seed"])[1].x.tobytes()
+        split_rows(rows, split="shuffled", val_fraction=0.2, seed=override["data.seed"])[1].tobytes()
         for override in overrides
         if override["data.split"] == "shuffled"
     }

@@ -6,6 +6,7 @@ from sklearn.utils import Bunch
 
 from stages.datasets.own_csv import read_csv
 from stages.datasets.rows import Rows
+from stages.params import DataParams
 
 MEASURED = {
     "breast_cancer": datasets.load_breast_cancer,
@@ -16,13 +17,14 @@ SAMPLES = 500
 NOISE = {"circles": 0.1, "moons": 0.2, "spirals": 0.1}  # standard deviation, beside a radius of 1
 
 
-def load_source(source: str, *, samples: int | None, noise: float | None, seed: int) -> Rows:
-    """Return all rows of a named source, or of the CSV at the path `source`.
+def load_source(data: DataParams) -> Rows:
+    """Return all rows of `data.source`; of a CSV with `data.encode`, the features are still text.
 
-    `samples` and `noise` are SAMPLES and NOISE where None; only generated sources use them.
+    `data.samples` and `data.noise` are SAMPLES and NOISE where None; only generated sources use them.
     """
-    count = SAMPLES if samples is None else samples
-    scatter = NOISE.get(source, 0.0) if noise is None else noise
+    source, seed = data.source, data.seed
+    count = SAMPLES if data.samples is None else data.samples
+    scatter = NOISE.get(source, 0.0) if data.noise is None else data.noise
     if source == "tutorial_rings":
         return _on_plane(*_make_tutorial_rings(count, seed))
     if source == "circles":
@@ -33,7 +35,7 @@ def load_source(source: str, *, samples: int | None, noise: float | None, seed: 
         return _on_plane(*_make_spirals(count, scatter, seed))
     if source in MEASURED:
         return _as_rows(MEASURED[source]())
-    return read_csv(source)
+    return read_csv(source, target=data.target, drop=data.drop, encode=data.encode)
 
 
 def _on_plane(x: np.ndarray, y: np.ndarray) -> Rows:

@@ -11,8 +11,8 @@ from stages import InputError
 from stages.datasets.rows import Rows
 
 
-def split_rows(rows: Rows, *, split: str, val_fraction: float, seed: int) -> tuple[Rows, Rows]:
-    """Return the training and the validation rows.
+def split_rows(rows: Rows, *, split: str, val_fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return which rows are for training, and which for validation: two indices.
 
     `shuffled` draws them at random stratified by class; `tail` takes the last rows for validation, in the
     order given, as the `validation_split` of Keras does. Raises InputError where a set would lack a class.
@@ -29,7 +29,7 @@ def split_rows(rows: Rows, *, split: str, val_fraction: float, seed: int) -> tup
         train, val = train_test_split(np.arange(count), test_size=val_fraction, random_state=seed, stratify=rows.y)
     if min(len(set(rows.y[train])), len(set(rows.y[val]))) < classes:
         raise _lacks_a_class(split, val_fraction, len(train), len(val))
-    return rows[train], rows[val]
+    return train, val
 
 
 def standardize(train: Rows, val: Rows) -> tuple[Rows, Rows]:

@@ -7,7 +7,7 @@ load.py     all of it: from the file to `Params`
 """
 
 from stages.params.load import load_params
-from stages.params.schema import NormalizationParams, Params, check_widths
+from stages.params.schema import DataParams, NormalizationParams, Params, check_widths
 from stages.params.yaml import parse_yaml
 
-__all__ = ["NormalizationParams", "Params", "check_widths", "load_params", "parse_yaml"]
+__all__ = ["DataParams", "NormalizationParams", "Params", "check_widths", "load_params", "parse_yaml"]

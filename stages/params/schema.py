@@ -1,5 +1,6 @@
 """The sections of params.yaml, their keys, and what each key may hold."""
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,6 +43,9 @@ class DataParams(Section):
         pattern=rf"^({'|'.join(sorted(GENERATED_SOURCES | REAL_SOURCES))}|[^:\p{{Cc}}]+\.csv)$",
         description=f"one of {', '.join(sorted(GENERATED_SOURCES | REAL_SOURCES))}, or a path that ends in .csv",
     )
+    target: str | None = Field(min_length=1, description="null, or the name of the column of a CSV with the classes")
+    drop: list[str] = Field(description="a list of columns of a CSV to leave out, or []")
+    encode: bool = Field(description="true or false")
     samples: int | None = Field(ge=10, description="null or a whole number of rows, at least 10")
     noise: float | None = Field(ge=0, le=1000, description="null or a number from 0 to 1000")
     label_noise: float = Field(ge=0, le=0.5, description="a share from 0 to 0.5")
@@ -52,6 +56,16 @@ class DataParams(Section):
 
     @model_validator(mode="after")
     def _settings_fit_the_source(self) -> "DataParams":
+        for_csv: dict[str, Any] = {"target": None, "drop": [], "encode": False}
+        for name, idle in for_csv.items():
+            value = getattr(self, name)
+            if value != idle and not self.is_csv:
+                raise ValueError(
+                    f"data.{name} = {shorten(value)} contradicts data.source = {self.source!r}, which is no CSV:"
+                    f" expected {json.dumps(idle)}"
+                )
+        if self.target in self.drop:
+            raise ValueError(f"data.drop = {shorten(self.drop)} contradicts data.target = {shorten(self.target)}")
         if self.samples is not None and self.source not in GENERATED_SOURCES:
             raise ValueError(
                 f"data.samples = {shorten(self.samples)} contradicts data.source = {shorten(self.source)},"
@@ -63,6 +77,11 @@ class DataParams(Section):
                 f" which takes no noise: expected null, or a source out of {', '.join(sorted(NOISY_SOURCES))}"
             )
         return self
+
+    @property
+    def is_csv(self) -> bool:
+        """Whether the rows are a user's own."""
+        return self.source.endswith(".csv")
 
 
 class ModelParams(Section):

@@ -1,0 +1,70 @@
+"""Texts and gaps in features, as numbers: what scikit-learn makes of them, fitted on the training rows."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.preprocessing import OneHotEncoder
+
+from stages import InputError, shorten
+from stages.datasets.classes import trim
+from stages.datasets.rows import Rows
+
+GAPS = ("", "?", "NA", "N/A", "NaN", "nan", "null", "None")
+GAP = "missing"  # as a category
+MOST_CATEGORIES = 100  # more of them are names, or numbers with a slip of the pen
+
+
+def encode_features(rows: Rows, train: np.ndarray) -> Rows:
+    """Return `rows`, whose features are texts, with numbers: first columns of numbers, then one for each category.
+
+    In a column of numbers a gap becomes the median; in any other a gap is a category. Medians and categories are those
+    of the rows `train`, an index; a category that they do not have is 0 in all its columns.
+    """
+    cells = pd.DataFrame(rows.x, columns=list(rows.columns)).map(trim)
+    numeric, texts = [], []
+    for name in rows.columns:
+        values = _as_floats(cells[name])
+        if values is None:
+            cells[name] = cells[name].where(~cells[name].isin(GAPS), GAP)
+            texts.append(name)
+        else:
+            cells[name] = values
+            numeric.append(name)
+    _check(cells.iloc[train], numeric, texts)
+    categories = OneHotEncoder(
+        handle_unknown="ignore", sparse_output=False, feature_name_combiner=lambda name, text: f"{name}={text}"
+    )
+    encoder = ColumnTransformer(
+        [("numbers", SimpleImputer(strategy="median"), numeric), ("texts", categories, texts)],
+        verbose_feature_names_out=False,
+    )
+    encoder.fit(cells.iloc[train])
+    return replace(rows, x=encoder.transform(cells), columns=tuple(encoder.get_feature_names_out()))
+
+
+def _as_floats(column: pd.Series) -> pd.Series | None:
+    """Return a column of numbers, gaps as NaN; None where it has anything else, or numbers too large for float32."""
+    gaps = column.isin(GAPS)
+    values = pd.to_numeric(column.mask(gaps), errors="coerce").astype(np.float64)
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(values.to_numpy(np.float32))
+    return values if (finite | gaps).all() else None
+
+
+def _check(train: pd.DataFrame, numeric: list[str], texts: list[str]) -> None:
+    """Raise InputError where a column of the training rows has no number, or too many texts."""
+    for name in numeric:
+        if train[name].isna().all():
+            raise InputError(
+                f"data.encode = True: column {shorten(name)} has no value in the training rows; data.drop leaves it out"
+            )
+    for name in texts:
+        count = train[name].nunique()
+        if count > MOST_CATEGORIES:
+            raise InputError(
+                f"data.encode = True: column {shorten(name)} has {count} different texts in the training rows:"
+                f" expected at most {MOST_CATEGORIES} categories; data.drop leaves it out"
+            )
