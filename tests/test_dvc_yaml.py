@@ -12,7 +12,7 @@ from unittest.mock import Mock, create_autospec
 import pytest
 import yaml
 
-from stages.params import load_params
+from stages.params import Params, load_params
 from stages.tracking.run import StageRun
 
 ROOT = Path(__file__).parents[1]
@@ -102,6 +102,7 @@ def params_read(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]
             if stage in TRACKED:
                 patch.setattr(module, "track_stage", track_nothing)
             module.main()
+        read["generate_data"] |= read_for_a_csv(folder, small, patch)
     return read
 
 
@@ -109,6 +110,17 @@ def params_read(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]
 def track_nothing(*arguments: object, **settings: object) -> Iterator[Mock]:
     """Stand in for MLflow, which gets the params by `flat()` and would take half a minute."""
     yield create_autospec(StageRun, instance=True)
+
+
+def read_for_a_csv(folder: Path, params: Params, patch: pytest.MonkeyPatch) -> set[str]:
+    """Return the keys that `generate_data` reads where the rows are a user's own."""
+    (folder / "own.csv").write_text("a,label\n" + "1,x\n2,y\n" * 20)
+    data = params.data.model_copy(update={"source": "own.csv"})
+    keys: set[str] = set()
+    module = import_module("stages.generate_data")
+    patch.setattr(module, "load_params", lambda: Recorder(params.model_copy(update={"data": data}), keys))
+    module.main()
+    return keys
 
 
 @pytest.mark.parametrize("stage", STAGES)
