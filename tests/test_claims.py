@@ -190,7 +190,18 @@ def test_notes_name_the_arms_for_what_they_are(trainings: PairedTrainings) -> No
 def test_few_epochs_and_no_sweep_are_no_error(trainings: PairedTrainings) -> None:
     notes = {judged.name: judged.note for judged in judge(keep(trainings, rates=1, epochs=1), RULES)}
     assert notes["faster_training"] == "too few epochs for a difference that matters"
+    assert notes["steadier"] == "too few epochs for a fluctuation"
     assert notes["higher_learning_rates"] == "lr_sweep has no rate above lr"
+
+
+def test_nothing_is_refuted_from_a_single_change(trainings: PairedTrainings) -> None:
+    once = keep(swap_arms(trainings), rates=4, epochs=1)
+    diagnostics = {arm: table[table["epoch"] <= 1] for arm, table in once.diagnostics.items()}
+    judged = {one.name: one for one in judge(replace(once, diagnostics=diagnostics), RULES)}
+    assert judged["steadier"].verdict == judged["less_covariate_shift"].verdict == NOT_MEASURED
+    assert judged["less_covariate_shift"].note == "a single epoch is no course of a training"
+    five = {one.name: one.verdict for one in judge(keep(swap_arms(trainings), rates=4, epochs=5), RULES)}
+    assert five["steadier"] != NOT_MEASURED
 
 
 def test_only_what_is_measured_counts_for_holm(trainings: PairedTrainings) -> None:

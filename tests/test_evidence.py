@@ -6,8 +6,9 @@ from matplotlib.figure import Figure
 
 from stages import COLORS, MEASURES
 from stages.evidence.figures import draw_comparison
-from stages.evidence.paired import PairedDifference, paired_difference
-from stages.evidence.titles import state_finding
+from stages.evidence.paired import paired_difference, ratio_of_medians
+from stages.evidence.titles import state_accuracy
+from stages.evidence.verdicts import INCONCLUSIVE, NO_PRACTICAL_DIFFERENCE, REFUTED, SUPPORTED, Judgement
 from stages.history.curves import by_epoch_and_seed, final_values, median_seed, summarize_epochs
 from stages.history.moments import mean_interval
 from stages.history.wording import BATCH_NORM
@@ -107,18 +108,37 @@ def test_values_that_cannot_be_compared_are_refused(bad: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "p_value", "finding"),
+    ("verdict", "finding"),
     [
-        (0.01, 0.03, 0.04, "Layer normalization raises the"),
-        (-0.03, -0.01, 0.04, "Layer normalization lowers the"),
-        (-0.01, 0.03, 0.3, "No difference"),
-        (0.01, 0.03, 0.5, "No difference"),  # two seeds: no p value below 0.5
+        (SUPPORTED, "Layer normalization raises the final validation accuracy"),
+        (REFUTED, "Layer normalization lowers the final validation accuracy"),
+        (NO_PRACTICAL_DIFFERENCE, "Layer normalization makes no practical difference to the final validation accuracy"),
+        (INCONCLUSIVE, "Whether layer normalization raises or lowers the final validation accuracy is not established"),
     ],
 )
-def test_title_states_the_finding(low: float, high: float, p_value: float, finding: str) -> None:
-    title = state_finding(PairedDifference((low + high) / 2, low, high, p_value, 64), 0.95, "Layer normalization")
-    assert finding in title
-    assert f"95% interval [{100 * low:+.1f}, {100 * high:+.1f}]" in title
+def test_a_title_says_no_more_than_its_verdict(verdict: str, finding: str) -> None:
+    judged = Judgement("higher_accuracy", verdict, estimate=-0.02, ci_low=-0.03, ci_high=-0.01, n=16)
+    words = {200: "mean of the last 10 epochs", 4: "mean of the last 4 epochs", 1: "after the only epoch"}
+    for epochs, over in words.items():
+        title = state_accuracy(judged, "Layer normalization", 0.95, epochs)
+        assert title == f"{finding}:\n-2.0 points ({over}), 95% interval [-3.0, -1.0]"
+
+
+def test_a_title_without_a_measurement_has_no_number() -> None:
+    assert state_accuracy(Judgement("higher_accuracy"), "It", 0.95, 9) == "Final validation accuracy: not measured"
+
+
+def test_ratio_of_medians_covers_at_its_rate() -> None:
+    random = np.random.default_rng(9)
+    covered = []
+    for _ in range(150):
+        shared = random.normal(size=60)
+        baseline, bn = np.exp(shared + random.normal(size=(2, 60)))
+        ratio, low, high = ratio_of_medians(baseline, 3 * bn, resamples=400)
+        assert ratio == pytest.approx(3 * np.median(bn) / np.median(baseline))
+        covered.append(low <= 3 <= high)
+    assert np.mean(covered) == pytest.approx(0.95, abs=0.055)  # three standard errors
+    assert ratio_of_medians(np.zeros(9), np.ones(9)) == (np.inf, np.inf, np.inf)
 
 
 def test_comparison_is_black_without_and_green_with() -> None:

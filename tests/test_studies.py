@@ -2,7 +2,6 @@
 
 import json
 import re
-import shlex
 from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
@@ -17,7 +16,6 @@ from sklearn.datasets import make_circles
 
 from stages import MEASURES as MEASURES_OF_EPOCHS
 from stages.datasets import load_source, read_csv, split_rows
-from stages.evidence.page import COMMANDS
 from stages.evidence.verdicts import NO_PRACTICAL_DIFFERENCE, REFUTED, SUPPORTED
 from stages.params import load_params
 from studies import experiments, measures, report
@@ -497,19 +495,6 @@ def test_what_the_text_on_other_data_says_without_numbers() -> None:
     assert (
         verdicts["higher_accuracy"]["cancer-layer"] == verdicts["steadier"]["cancer-layer"] == NO_PRACTICAL_DIFFERENCE
     )
-
-
-@pytest.mark.parametrize("text", COMMANDS)
-def test_the_report_names_verdicts_that_were_found(text: str) -> None:
-    arguments = [part.replace(" ", "") for part in shlex.split(COMMANDS[text])[3:]]
-    variants = ALL["other_data"].variants
-    (name,) = (
-        name
-        for name, variant in variants.items()
-        if [argument.replace(" ", "") for argument in variant.arguments()] == arguments
-    )
-    claim, verdict = re.search(r"([a-z ]+) (?:is|are) (?:measured, and )?(\w+)\.$", text).groups()
-    assert NUMBERS["other_data"][f"{name}_{claim.strip().replace(' ', '_')}"].verdict == verdict
 
 
 @pytest.mark.parametrize("study", ALL.values(), ids=ALL)

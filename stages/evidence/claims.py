@@ -19,6 +19,8 @@ from stages.history.wording import Contrast
 
 ROWS_PER_PARAMETER = 10  # a network with fewer parameters than rows / 10 cannot overfit: there is nothing to regularize
 
+FEWEST_EPOCHS_TO_FLUCTUATE = 5  # their last half has three changes
+
 
 def measure_faster_training(trainings: PairedTrainings, rules: Rules) -> Effect:
     """Compare the epochs until both arms' shared target is reached."""
@@ -45,6 +47,9 @@ def measure_higher_accuracy(trainings: PairedTrainings, rules: Rules) -> Effect:
 def measure_steadier(trainings: PairedTrainings, rules: Rules) -> Effect:
     """Compare the fluctuations of accuracy; beside them, how far the seeds of an arm are spread at the end."""
     changes, still, spread = [], [], []
+    epochs = len(trainings.at_lr()[0].val_accuracy) - 1
+    if epochs < FEWEST_EPOCHS_TO_FLUCTUATE:
+        raise NotMeasuredError("too few epochs for a fluctuation")
     for curves in trainings.at_lr():
         change = endpoints.fluctuation(curves.val_accuracy, curves.val_loss)
         changes.append(change)
@@ -56,9 +61,11 @@ def measure_steadier(trainings: PairedTrainings, rules: Rules) -> Effect:
 
 def measure_less_covariate_shift(trainings: PairedTrainings, rules: Rules) -> Effect:
     """Compare the logs of the covariate shift, gradient view; beside them, the cosine of the two gradients."""
+    without, with_bn = trainings.inside("covariate_shift")  # (E - 1, S) each
+    if len(with_bn) < 2:
+        raise NotMeasuredError("a single epoch is no course of a training")
     cosines = [f"{table['gradient_cosine'].mean():.4f}" for table in trainings.diagnostics.values()]
     note = f"mean gradient cosine {trainings.contrast.compare(*cosines)}"
-    without, with_bn = trainings.inside("covariate_shift")  # (E - 1, S) each
     pair = endpoints.log_covariate_shift(without, with_bn)
     return compare_seeds(pair, rules, note)
 

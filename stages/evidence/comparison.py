@@ -32,7 +32,12 @@ class Comparison:
     pairs: pd.DataFrame
     difference: PairedDifference
     judgements: Sequence[Judgement]
-    confidence: float
+    rules: Rules
+
+    @property
+    def confidence(self) -> float:
+        """The level of the intervals."""
+        return 1 - self.rules.alpha
 
     def judgement(self, name: str) -> Judgement:
         """Return the judgement on a claim."""
@@ -57,8 +62,7 @@ def compare_arms(
     difference = paired_difference(baseline, bn, alpha=rules.alpha, resamples=rules.resamples)
     pairs["difference"] = pairs["bn"] - pairs["baseline"]
     judgements = judge(trainings, rules)
-    confidence = 1 - rules.alpha
-    return Comparison(trainings, mean_curves, surfaces, val, classes, finals, pairs, difference, judgements, confidence)
+    return Comparison(trainings, mean_curves, surfaces, val, classes, finals, pairs, difference, judgements, rules)
 
 
 def _last_epoch(curves: Curves, seeds: np.ndarray) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 `labels` maps an arm to what it is called.
 """
 
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from stages import COLORS
 from stages.evidence.paired import PairedDifference
 
 TWO_CLASSES = ("royalblue", "tomato")  # those of the surface under them: blue for P(class 1) = 0
+TITLE_WIDTH = 100  # letters
 MOST_NAMES = 12  # in a legend
 Tables = Mapping[str, pd.DataFrame]  # arm -> table
 Labels = Mapping[str, str]
@@ -28,7 +30,8 @@ def save_figure(path: str | Path, draw: Callable[..., Any], title: str, caption:
     """Write a PNG of 960 x 600 pixels: what `draw` draws, given the Axes of each panel, under the finding."""
     figure = Figure(figsize=(8, 5), dpi=120, layout="constrained")
     draw(*figure.subplots(1, panels, squeeze=False)[0])
-    figure.suptitle(title, x=0.01, horizontalalignment="left", fontsize=11)
+    lines = [textwrap.fill(line, TITLE_WIDTH) for line in title.splitlines()]
+    figure.suptitle("\n".join(lines), x=0.01, horizontalalignment="left", fontsize=11)
     figure.supxlabel(caption, fontsize=8, color="dimgray")
     figure.savefig(path)
 

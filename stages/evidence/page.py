@@ -19,20 +19,6 @@ from stages.history.wording import Contrast
 TEMPLATE = Path(__file__).with_name("page.html.j2")
 MARKS = {SUPPORTED: "supported", REFUTED: "refuted", NO_PRACTICAL_DIFFERENCE: "none"}  # else open
 
-# What to run for another verdict than by default, and what it gave.
-COMMANDS = {
-    "A real data set and a wider network: higher accuracy is refuted.": (
-        "dvc exp run -S data.source=breast_cancer -S data.scale=standard -S 'model.hidden=[16,16]'"
-    ),
-    "A network that can overfit: regularizes is measured, and refuted.": (
-        "dvc exp run -S data.source=moons -S data.samples=100 -S data.noise=0.4 -S 'model.hidden=[32,32]'"
-    ),
-    "Circles, wider: higher accuracy is supported.": "dvc exp run -S data.source=circles -S 'model.hidden=[3,2]'",
-    "Before the activation, as in the paper: faster training is supported.": (
-        "dvc exp run -S bn.placement=before_activation"
-    ),
-}
-
 
 def render_report(comparison: Comparison, pictures: Sequence[Picture], params: Mapping[str, Any]) -> str:
     """Return the report as HTML that needs no other file."""
@@ -56,7 +42,6 @@ def render_report(comparison: Comparison, pictures: Sequence[Picture], params: M
         claims=[_row(claim, judged, contrast) for claim, judged in claims],
         pictures=[{"title": p.title, "reading": p.reading, "source": _embed(p.path)} for p in pictures],
         params=params,
-        commands=COMMANDS,
     )
 
 

@@ -84,6 +84,28 @@ def paired_statistic(
     return PairedDifference(estimate, *intervals[0], float(test.pvalue), pair.shape[1]), intervals, standard_error
 
 
+def ratio_of_medians(
+    baseline: np.ndarray, bn: np.ndarray, alpha: float = 0.05, resamples: int = 10_000, seed: int = 0
+) -> tuple[float, float, float]:
+    """Return median(bn) / median(baseline) over seeds, (S,) each, with a bootstrap's percentile interval (Efron 1979).
+
+    Values are not negative. The ratio is infinite where the baseline's median is 0.
+    """
+    random, batch = np.random.default_rng(seed), _batch(baseline.size)
+    ratios = []
+    for first in range(0, resamples, batch):
+        size = min(batch, resamples - first), baseline.size
+        drawn = random.integers(baseline.size, size=size)
+        ratios.append(_ratio(np.median(baseline[drawn], axis=-1), np.median(bn[drawn], axis=-1)))
+    # No interpolation: between two infinite ratios there is nothing.
+    low, high = np.quantile(np.concatenate(ratios), [alpha / 2, 1 - alpha / 2], method="nearest")
+    return float(_ratio(np.median(baseline), np.median(bn))), float(low), float(high)
+
+
+def _ratio(below: np.ndarray, above: np.ndarray) -> np.ndarray:
+    return np.where(below > 0, above / np.where(below > 0, below, 1.0), np.inf)
+
+
 def holm(p_values: Sequence[float]) -> np.ndarray:
     """Return p values adjusted for their number: all claims below alpha hold at once (Holm 1979)."""
     values = np.asarray(p_values, dtype=float)

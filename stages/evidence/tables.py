@@ -1,13 +1,15 @@
 """What the figures show, as tables: the statistics behind each."""
 
 from collections.abc import Sequence
+from math import nan
 
 import numpy as np
 import pandas as pd
 
+from stages import ARMS
 from stages.evidence.comparison import Comparison
 from stages.evidence.endpoints import log_half_gain_rate
-from stages.evidence.paired import wilson_interval
+from stages.evidence.paired import ratio_of_medians, wilson_interval
 from stages.history.curves import median_seed, summarize_quartiles
 from stages.history.moments import mean_interval
 
@@ -66,13 +68,20 @@ def tabulate_dead_layers(comparison: Comparison) -> dict[str, pd.DataFrame]:
     return tables
 
 
-def median_roughness(comparison: Comparison) -> list[float]:
-    """Return of baseline and bn the beta-smoothness of the median network, its median over epochs."""
+def ratio_of_roughness(comparison: Comparison) -> tuple[float, float, float]:
+    """Return by how much the beta-smoothness of bn's median network exceeds baseline's, and the interval.
+
+    Of a network it is the median over epochs. NaN where there is none, or none in the baseline.
+    """
     roughness = []
-    for diagnostics in comparison.trainings.diagnostics.values():
-        by_seed = diagnostics.groupby("seed")["beta_smoothness"].median()
-        roughness.append(float(by_seed.median()))
-    return roughness
+    for arm in ARMS:
+        diagnostics = comparison.trainings.diagnostics[arm]
+        roughness.append(diagnostics.groupby("seed")["beta_smoothness"].median().to_numpy())
+    without, with_bn = roughness
+    kept = np.isfinite(without) & np.isfinite(with_bn)
+    if kept.sum() < 2:
+        return nan, nan, nan
+    return ratio_of_medians(without[kept], with_bn[kept], comparison.rules.alpha, comparison.rules.resamples)
 
 
 def median_accuracies(comparison: Comparison) -> list[float]:

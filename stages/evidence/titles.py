@@ -1,42 +1,49 @@
 """What each figure finds, as its title: pure functions of a comparison."""
 
-from collections.abc import Sequence
-
 import numpy as np
+import pandas as pd
 
 from stages.evidence import tables
 from stages.evidence.comparison import Comparison
-from stages.evidence.paired import PairedDifference
+from stages.evidence.endpoints import FINAL_EPOCHS
+from stages.evidence.paired import probability_better
+from stages.evidence.verdicts import INCONCLUSIVE, NO_PRACTICAL_DIFFERENCE, NOT_MEASURED, REFUTED, SUPPORTED, Judgement
+
+ACCURACY_FINDINGS = {
+    SUPPORTED: "{Subject} raises the final validation accuracy",
+    REFUTED: "{Subject} lowers the final validation accuracy",
+    NO_PRACTICAL_DIFFERENCE: "{Subject} makes no practical difference to the final validation accuracy",
+    INCONCLUSIVE: "Whether {subject} raises or lowers the final validation accuracy is not established",
+    NOT_MEASURED: "Final validation accuracy: not measured",
+}
 
 
 def comparison_title(comparison: Comparison) -> str:
-    """State the difference in final validation accuracy."""
-    subject = comparison.trainings.contrast.subject
-    return state_finding(comparison.difference, comparison.confidence, subject)
+    """State the verdict on higher accuracy, and the difference."""
+    judged = comparison.judgement("higher_accuracy")
+    epochs = len(comparison.mean_curves["bn"]) - 1
+    return state_accuracy(judged, comparison.trainings.contrast.subject, comparison.confidence, epochs)
 
 
-def state_finding(difference: PairedDifference, confidence: float, subject: str) -> str:
-    """Return the finding as a title: a direction where interval and p value both exclude zero, and the numbers.
-
-    The two rest on different assumptions; where they part, nothing is established.
-    """
-    significant = difference.p_value < 1 - confidence
-    if significant and difference.ci_low > 0:
-        finding = f"{subject} raises the final validation accuracy"
-    elif significant and difference.ci_high < 0:
-        finding = f"{subject} lowers the final validation accuracy"
-    else:
-        finding = "No difference in final validation accuracy is established"
-    points, low, high = (100 * value for value in (difference.estimate, difference.ci_low, difference.ci_high))
-    return f"{finding}:\n{points:+.1f} points, {100 * confidence:g}% interval [{low:+.1f}, {high:+.1f}]"
+def state_accuracy(judged: Judgement, subject: str, confidence: float, epochs: int) -> str:
+    """Return the verdict as a sentence, and under it the difference over the last of so many epochs."""
+    finding = ACCURACY_FINDINGS[judged.verdict].format(Subject=subject, subject=subject[0].lower() + subject[1:])
+    if judged.n == 0:
+        return finding
+    points, low, high = (100 * value for value in (judged.estimate, judged.ci_low, judged.ci_high))
+    over = f"mean of the last {min(FINAL_EPOCHS, epochs)} epochs" if epochs > 1 else "after the only epoch"
+    return f"{finding}:\n{points:+.1f} points ({over}), {100 * confidence:g}% interval [{low:+.1f}, {high:+.1f}]"
 
 
 def pairs_title(comparison: Comparison) -> str:
     """Count the pairs in which either arm ends higher."""
-    differences = comparison.pairs["difference"]
+    differences = comparison.pairs["difference"].to_numpy()
     better, worse = int((differences > 0).sum()), int((differences < 0).sum())
-    subject = comparison.trainings.contrast.subject
-    return f"{subject} ends higher in {better} of {len(differences)} pairs, lower in {worse}"
+    share, low, high = probability_better(differences, 1, comparison.rules.alpha)
+    return (
+        f"{comparison.trainings.contrast.subject} ends higher in {better} of {len(differences)} pairs, lower in"
+        f" {worse}:\nin {share:.0%} ({_level(comparison)} {low:.0%} to {high:.0%}), where a tie counts as half"
+    )
 
 
 def boundaries_title(comparison: Comparison) -> str:
@@ -53,7 +60,12 @@ def learning_rates_title(comparison: Comparison) -> str:
         return f"Tolerance of high learning rates not measured:\n{note}"
     top = comparison.trainings.sweeps["bn"].rates[-1]
     words = [f"{rate:.2g}" if rate < top else f"above {top:.2g}" for rate in rates.values()]
-    return f"Half of the best gain is left at learning rate {comparison.trainings.contrast.compare(*words)}"
+    judged = comparison.judgement("higher_learning_rates")
+    ratio = _ratio(10.0, judged, comparison)
+    return (
+        f"Half of the best gain is left at learning rate {comparison.trainings.contrast.compare(*words)}:\n"
+        f"{ratio}; higher learning rates: {judged.verdict}"
+    )
 
 
 def covariate_shift_title(comparison: Comparison) -> str:
@@ -62,34 +74,49 @@ def covariate_shift_title(comparison: Comparison) -> str:
     if judged.n == 0:
         return "Internal covariate shift: not measured"
     without, with_bn = comparison.trainings.contrast.apart
-    ratio, low, high = _ratios([judged.estimate, judged.ci_low, judged.ci_high])
+    ratio = _ratio(np.e, judged, comparison)
     return (
-        f"Internal covariate shift {with_bn} is {ratio:.2g} times that {without}\n"
-        f"(gradient view; {100 * comparison.confidence:g}% interval {low:.2g} to {high:.2g})"
+        f"Internal covariate shift {with_bn} compared with {without}:\n"
+        f"{ratio} (gradient view); less covariate shift: {judged.verdict}"
     )
 
 
 def landscape_title(comparison: Comparison) -> str:
     """Give the ratio of the roughnesses of the loss along the gradient."""
-    without, with_bn = tables.median_roughness(comparison)
-    if not np.isfinite([without, with_bn]).all() or without <= 0:
+    ratio, low, high = tables.ratio_of_roughness(comparison)
+    if not np.isfinite(ratio):
         return "Roughness of the loss along the gradient: not measured"
-    apart = comparison.trainings.contrast.apart
+    without, with_bn = comparison.trainings.contrast.apart
     return (
-        f"Along the gradient the loss is {with_bn / without:.2g} times as rough {apart[1]} as {apart[0]}"
-        "\n(change of the gradient per distance, median network)"
+        f"Roughness of the loss along the gradient {with_bn} compared with {without}:\n"
+        f"{ratio:.2g} times, {_level(comparison)} {low:.2g} to {high:.2g} (change of the gradient per distance)"
     )
 
 
 def dead_layers_title(comparison: Comparison) -> str:
     """Give the shares of networks with a dead layer, before and after training."""
-    shares = [table["dead_layer"] for table in tables.tabulate_dead_layers(comparison).values()]
+    start, end = [], []
+    for table in tables.tabulate_dead_layers(comparison).values():
+        start.append(_share(table.iloc[0]))
+        end.append(_share(table.iloc[-1]))
     contrast = comparison.trainings.contrast
-    start = contrast.compare(*(f"{share.iloc[0]:.0%}" for share in shares))
-    end = contrast.compare(*(f"{share.iloc[-1]:.0%}" for share in shares))
-    return f"Networks with a dead layer before training: {start};\nafter it: {end}"
+    return (
+        f"Networks with a dead layer before training: {contrast.compare(*start)};\nafter it: {contrast.compare(*end)}"
+    )
 
 
-def _ratios(logs: Sequence[float]) -> np.ndarray:
+def _share(row: pd.Series) -> str:
+    """Return the share of networks with a dead layer and its interval."""
+    low, high = row["dead_layer_ci_low"], row["dead_layer_ci_high"]
+    return f"{row['dead_layer']:.0%} ({low:.0%} to {high:.0%})"
+
+
+def _ratio(base: float, judged: Judgement, comparison: Comparison) -> str:
+    """Return the ratio, and its interval, of which the judgement has logarithms."""
     with np.errstate(over="ignore"):
-        return np.exp(logs)
+        ratio, low, high = np.power(base, [judged.estimate, judged.ci_low, judged.ci_high])
+    return f"{ratio:.2g} times, {_level(comparison)} {low:.2g} to {high:.2g}"
+
+
+def _level(comparison: Comparison) -> str:
+    return f"{100 * comparison.confidence:g}% interval"
