@@ -88,3 +88,12 @@ def test_features_that_are_normalized_two_by_two_are_noted(changes: dict[str, An
     notes = {arm: list(notes_before(arm, params, architecture(arm, params), rows=32)) for arm in ("baseline", "bn")}
     assert notes["baseline"] == []
     assert any("two by two come out near -1 and 1" in note for note in notes["bn"]) == noted
+
+
+def test_a_network_too_large_for_the_data_is_refused() -> None:
+    params = change(hidden=[10**6])
+    architecture("bn", params, features=2)
+    with pytest.raises(
+        InputError, match=r"hidden = \[1000000\] on data of 100000 features would take at least [\d,]+ GB"
+    ):
+        architecture("bn", params, features=100_000)

@@ -34,13 +34,23 @@ def test_of_more_classes_the_most_probable_is_named() -> None:
     np.testing.assert_array_equal(surface["predicted"][apart], expected[apart])
 
 
+@pytest.mark.parametrize(("feature", "labels"), [("probability", [0, 1]), ("predicted", [0, 2])])
+def test_a_feature_may_have_the_name_of_what_is_said(feature: str, labels: list[int]) -> None:
+    network = nn.Sequential(nn.Linear(2, 1), nn.Sigmoid()) if labels[1] == 1 else nn.Linear(2, 3)
+    features = {feature: [0.0, 1.0], f"{feature}_": [0.0, 1.0]}
+    surface = tabulate_surface(network, pd.DataFrame(features | {"label": labels}))
+    assert list(surface.columns) == [feature, f"{feature}_", f"{feature}__"]
+    expected = network(torch.tensor(surface[[feature, f"{feature}_"]].to_numpy()))
+    expected = expected[:, 0] if labels[1] == 1 else expected.argmax(dim=1)
+    np.testing.assert_allclose(surface[f"{feature}__"], expected.detach(), rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     "features",
     [
         {"a": [0.0, 1.0], "b": [0.0, 1.0], "c": [0.0, 1.0]},
         {"a": [0.0, 1.0], "constant": [3.0, 3.0]},
         {"a": [0.0, 1.0], "seconds": [1.7e9, 1.7e9 + 60]},  # float32 has no value in between
-        {"a": [0.0, 1.0], "probability": [0.0, 1.0]},
     ],
 )
 def test_there_is_not_always_a_plane(features: dict[str, list[float]]) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from stages.history.wording import Contrast, describe_contrast
-from stages.params import NormalizationParams, Params, check_widths
+from stages.params import NormalizationParams, Params, check_network, check_widths
 from stages.training.loop import Schedule, dropped_examples
 from stages.training.network import Architecture, Normalization
 from stages.training.streams import ORDER, OTHER_ORDER
@@ -19,6 +19,7 @@ def build_architecture(arm: str, params: Params, *, features: int, classes: int)
             check_widths(bn.kind, bn.groups, [features], f"bn.inputs = True on data of {features} features")
         hidden = bn.hidden or hidden
         normalization = build_normalization(bn)
+    check_network(hidden, features, rates=len(params.rates))
     return Architecture(
         features=features,
         hidden=hidden,
