@@ -18,12 +18,13 @@ Logs    an MLflow run with these numbers and files, linked to the runs of both a
 """
 
 from stages import ARMS, run_stage
-from stages.params import load_params
+from stages.params import load_params, tell_changes
 from stages.tracking.run import track_stage
 
 
 def main() -> None:
     params = load_params()
+    tell_changes(params)
     with track_stage("compare", params.flat(), tags={}) as run:
         from stages.evidence import files, summary  # SciPy and Matplotlib are imported while MLflow connects
 

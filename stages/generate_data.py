@@ -22,14 +22,16 @@ from stages.datasets import (
     split_rows,
     standardize,
 )
-from stages.params import DataParams, load_params
+from stages.params import DataParams, load_params, tell_changes
 
 DATA = Path("data")
 WATCHED = DATA / "own"
 
 
 def main() -> None:
-    data = load_params().data
+    params = load_params()
+    tell_changes(params)
+    data = params.data
     rows = load_source(data)
     train_index, val_index = split_rows(rows, split=data.split, val_fraction=data.val_fraction, seed=data.seed)
     if data.encode:

@@ -5,12 +5,13 @@ What it reads, writes and logs is in stages/arm/run.py, with <arm> = bn.
 
 from stages import run_stage
 from stages.engine import Engine
-from stages.params import load_params
+from stages.params import load_params, tell_changes
 from stages.tracking.run import track_stage
 
 
 def main() -> None:
     params = load_params()
+    tell_changes(params)
     tags = {"arm": "bn"}
     with Engine() as engine, track_stage("train_bn", params.flat(), tags=tags, rates=params.rates) as run:
         from stages.arm.run import run_arm  # PyTorch is imported while MLflow connects

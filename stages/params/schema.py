@@ -240,7 +240,7 @@ class Params(Section):
 
     def flat(self) -> dict[str, Any]:
         """Return every value under its dotted key, as MLflow logs them: `{"lr": 0.001, "data.source": ...}`."""
-        return _flatten(self.model_dump())
+        return flatten(self.model_dump())
 
 
 def check_widths(kind: str, groups: int, widths: Sequence[int], what: str) -> None:
@@ -277,11 +277,12 @@ def list_keys(section: type[Section], prefix: str = "") -> list[str]:
     return keys
 
 
-def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the values of sections in sections under dotted keys."""
     flat: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, dict):
-            flat |= _flatten(value, f"{prefix}{name}.")
+            flat |= flatten(value, f"{prefix}{name}.")
         else:
-            flat[prefix + name] = value
+            flat[f"{prefix}{name}"] = value
     return flat
