@@ -19,7 +19,7 @@ Logs    an MLflow run with these numbers and files, linked to the runs of both a
 
 from stages import ARMS, run_stage
 from stages.params import load_params, tell_changes
-from stages.tracking.run import track_stage
+from stages.tracking import track_stage
 
 
 def main() -> None:

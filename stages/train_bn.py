@@ -6,7 +6,7 @@ What it reads, writes and logs is in stages/arm/run.py, with <arm> = bn.
 from stages import run_stage
 from stages.engine import Engine
 from stages.params import load_params, tell_changes
-from stages.tracking.run import track_stage
+from stages.tracking import track_stage
 
 
 def main() -> None:

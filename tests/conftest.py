@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pytest
 import torch
 import yaml
@@ -152,6 +153,20 @@ def copy_project(project: Path, folder: Path) -> Path:
             store.execute(moved, (project.as_uri(), folder.as_uri()))
         store.commit()
     return folder
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_store: Path) -> Iterator[MlflowClient]:
+    """A client of an empty store in `tmp_path`, where stages log to as if that were the root of the repository."""
+    shutil.copy(empty_store, tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setenv("DVC_STAGE", "train_bn")
+    monkeypatch.setenv("DVC_EXP_NAME", "sunny-day")
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    yield MlflowClient()
+    mlflow.set_tracking_uri(None)
+    os.environ.pop("MLFLOW_TRACKING_URI", None)  # MLflow sets it too
 
 
 def set_params(project: Path, values: Mapping[str, Any]) -> None:

@@ -35,11 +35,16 @@ def modules(room: Path) -> Iterable[Path]:
 
 
 def import_closure(script: Path) -> set[str]:
-    """Return the project's modules that `script` imports, at any depth and wherever in the file, and itself."""
+    """Return the project's modules that `script` imports, at any depth and wherever in the file, and itself.
+
+    What the process that logs imports ends there: nothing comes back from it.
+    """
     found, waiting = set(), {script}
     while waiting:
         path = waiting.pop()
         found.add(path)
+        if path.is_relative_to(ROOT / "stages/tracking"):
+            continue
         parents = {parent / "__init__.py" for parent in path.parents if parent.is_relative_to(ROOT / "stages")}
         waiting |= {imported for imported in imported_modules(path) | parents if imported.exists()} - found
     return {str(path.relative_to(ROOT)) for path in found}

@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from stages import ARMS
-from stages.tracking.run import file_md5
+from stages.tracking import file_md5
 from stages.training.network import load_network
 
 NAME = "batchnorm-study"

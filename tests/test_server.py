@@ -143,7 +143,7 @@ def test_what_a_server_misses_is_logged_later_and_once(project: Path, port: int,
     assert warning.count("\n") == 1
     assert runs(tmp_path)["bn bn"].info.status == "RUNNING"
 
-    printed += warning + stage(project, "resync", uri, fails=True)  # the server is still away
+    printed += warning + stage(project, "tracking.resync", uri, fails=True)  # the server is still away
     with server(tmp_path, port):
         printed += stage(project, "compare", uri)
         compared = runs(tmp_path)["compare"].data.tags
@@ -153,15 +153,15 @@ def test_what_a_server_misses_is_logged_later_and_once(project: Path, port: int,
         )
         assert runs(tmp_path)["bn bn"].info.status == "KILLED"  # for now: its process is gone
         shutil.copytree(project / "mlflow-outbox", tmp_path / "again")
-        assert stage(project, "resync", uri) == "run 'bn' is complete\n"
+        assert stage(project, "tracking.resync", uri) == "run 'bn' is complete\n"
         assert_complete(tmp_path, "baseline")
         assert_complete(tmp_path, "bn")
         assert runs(tmp_path)["compare"].data.tags["bn.run_id"] == runs(tmp_path)["bn bn"].info.run_id
-        assert stage(project, "resync", uri) == "nothing to log: every run has all of its data\n"
+        assert stage(project, "tracking.resync", uri) == "nothing to log: every run has all of its data\n"
         shutil.copytree(tmp_path / "again", project / "mlflow-outbox", dirs_exist_ok=True)  # cut off at its end
-        printed += stage(project, "resync", uri)
+        printed += stage(project, "tracking.resync", uri)
         assert_complete(tmp_path, "bn")
-        registered = stage(project, "register", uri)
+        registered = stage(project, "tracking.register", uri)
         for version, arm in enumerate(ARMS, start=1):
             made = runs(tmp_path)[f"{arm} {arm}"].info.run_id
             assert f"@{arm} is version {version}: the network of run '{arm}', {made}\n" in registered

@@ -3,20 +3,16 @@
 import hashlib
 import multiprocessing
 import os
-import pickle
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
 import numpy as np
-import psutil
 import pytest
 import torch
 from mlflow import MlflowClient
@@ -25,38 +21,29 @@ from mlflow.exceptions import MlflowException
 
 from stages import InputError
 from stages.params import load_params
-from stages.tracking import outbox
-from stages.tracking import run as tracking
-from stages.tracking.run import StageRun, track_stage
+from stages.tracking import StageRun, outbox, resync, track_stage
+from stages.tracking.address import shown_store
+from stages.tracking.entries import Entry, LoggedRun, log_network, log_points
+from stages.tracking.environment import outbox_folder
+from stages.tracking.liveness import this_process
+from stages.tracking.store import Store, open_experiment
+from stages.training.network import Architecture, build_network, load_network, save_network
 
 ROOT = Path(__file__).parents[1]
 PARAMS = load_params(ROOT / "params.yaml").flat()
-
-
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty store, made once: MLflow takes seconds to make one."""
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
-
-
-@pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: Path) -> Iterator[MlflowClient]:
-    shutil.copy(empty_database, tmp_path)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    monkeypatch.setenv("DVC_STAGE", "train_bn")
-    monkeypatch.setenv("DVC_EXP_NAME", "sunny-day")
-    yield MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
-    mlflow.set_tracking_uri(None)  # tests that open the store in this process set it for all that come after them
-    os.environ.pop("MLFLOW_TRACKING_URI", None)
 
 
 def runs(store: MlflowClient, experiment: str = "batch-normalization") -> dict[str, Run]:
     """Return the runs of the store by name."""
     found = store.get_experiment_by_name(experiment)
     return {run.info.run_name: run for run in store.search_runs([found.experiment_id])} if found else {}
+
+
+def create_run(store: MlflowClient, name: str) -> LoggedRun:
+    """Return an open run without children."""
+    experiment = open_experiment(store, "batch-normalization")
+    run_id = store.create_run(experiment, run_name=name).info.run_id
+    return LoggedRun(shown_store(), run_id, name, experiment, 200, "0.001", {})
 
 
 def environment() -> dict[str, str]:
@@ -112,9 +99,16 @@ def test_a_stage_that_raises_fails_its_runs(store: MlflowClient) -> None:
     }
 
 
-def test_what_goes_wrong_in_mlflow_is_raised_here(store: MlflowClient) -> None:
-    with pytest.raises(RuntimeError, match=r"nowhere\.pt"), track_stage("train_bn", PARAMS, tags={}) as run:
-        run.log_artifacts("nowhere.pt")
+@pytest.mark.parametrize("log", [StageRun.log_artifacts, lambda run, path: run.log_dataset(path, "training")])
+def test_a_file_that_is_missing_is_named_where_it_is_logged(store: MlflowClient, log: Callable[..., None]) -> None:
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.pt"), track_stage("train_bn", PARAMS, tags={}) as run:
+        log(run, "nowhere.pt")
+    assert runs(store)["bn (sunny-day)"].info.status == "FAILED"
+
+
+def test_a_mistake_of_ours_in_the_process_that_logs_is_raised_here(store: MlflowClient) -> None:
+    with pytest.raises(RuntimeError, match=r"KeyError: '0\.5'"), track_stage("train_bn", PARAMS, tags={}) as run:
+        run.log_epoch(0, {}, {0.5: {}})  # no child has this rate
     assert runs(store)["bn (sunny-day)"].info.status == "FAILED"
 
 
@@ -123,12 +117,12 @@ def test_a_stage_that_raises_says_what_went_wrong_in_mlflow_too(
 ) -> None:
     def fail_twice() -> None:
         with track_stage("train_bn", PARAMS, tags={"arm": "bn"}, rates=[0.1]) as run:
-            run.log_artifacts("nowhere.pt")
+            run.log_epoch(0, {}, {0.5: {}})  # no child has this rate
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         fail_twice()
-    assert "nowhere.pt" in capsys.readouterr().err
+    assert "KeyError: '0.5'" in capsys.readouterr().err
     assert {run.info.status for run in runs(store).values()} == {"FAILED"}
 
 
@@ -142,17 +136,50 @@ def test_a_run_that_cannot_be_opened_fails(store: MlflowClient) -> None:
     assert {run.info.status for run in runs(store).values()} == {"FAILED"}
 
 
-def test_a_dead_tracking_process_is_named(store: MlflowClient) -> None:
-    def kill_it() -> None:
-        with track_stage("train_bn", PARAMS, tags={}) as run:
-            run.wait_until_open()
-            (child,) = multiprocessing.active_children()
-            child.kill()
-            child.join()
-            run.set_tag("x", "y")
+def kill_the_process_that_logs() -> None:
+    (process,) = multiprocessing.active_children()
+    process.kill()
+    process.join()
 
-    with pytest.raises(RuntimeError, match="the tracking process died"):
-        kill_it()
+
+def test_a_stage_outlives_the_process_that_logs(
+    store: MlflowClient, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file.txt").write_text("content")
+    with track_stage("train_bn", PARAMS, tags={"arm": "bn"}, rates=[0.1]) as run:
+        run.log_epoch(0, {"val_loss": 1.0}, {0.1: {"val_loss": 2.0}})
+        run.wait_until_open()
+        kill_the_process_that_logs()
+        run.log_epoch(1, {"val_loss": float("inf")}, {0.1: {"val_loss": float("nan")}})
+        run.set_tag("history.md5", "abc")
+        run.log_artifacts(tmp_path / "file.txt")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("warning: the process that logs to MLflow was killed: run 'bn (sunny-day)' at sqlite:///")
+    assert line.endswith("; nothing is lost: `make resync` logs it later")
+    (tmp_path / "file.txt").unlink()
+    assert list(resync.resync()) == ["run 'bn (sunny-day)' is complete"]
+    assert {name: found.info.status for name, found in runs(store).items()} == {
+        "bn (sunny-day)": "FINISHED",
+        "bn lr=0.1": "FINISHED",
+    }
+    logged = runs(store)["bn (sunny-day)"]
+    assert logged.data.tags["history.md5"] == "abc"
+    points = store.get_metric_history(logged.info.run_id, "val_loss")
+    assert [(point.step, point.value) for point in points] == [(0, 1.0), (1, sys.float_info.max)]
+    assert [file.path for file in store.list_artifacts(logged.info.run_id)] == ["file.txt"]
+
+
+def test_a_process_that_logs_and_dies_before_it_opens_a_run_stops_the_stage(
+    store: MlflowClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def kill_at_once() -> None:
+        with track_stage("train_bn", PARAMS, tags={}) as run:
+            kill_the_process_that_logs()
+            run.wait_until_open()
+
+    with pytest.raises(InputError, match="killed before it had opened a run"):
+        kill_at_once()
+    assert capsys.readouterr().err == ""  # it is told once
 
 
 def test_a_deleted_experiment_is_refused(store: MlflowClient) -> None:
@@ -167,7 +194,7 @@ def test_a_deleted_experiment_is_refused(store: MlflowClient) -> None:
 KILLED_STAGE = """
 import time
 from stages.params import load_params
-from stages.tracking.run import track_stage
+from stages.tracking import track_stage
 
 if __name__ == "__main__":
     with track_stage("train_bn", load_params().flat(), tags={"arm": "bn"}, rates=[0.1]) as run:
@@ -201,28 +228,33 @@ def test_a_killed_stage_leaves_no_run_open(
     assert when == b"started\n" or found["bn lr=0.1"].data.metrics == {"val_loss": 1.0}
 
 
-def test_a_start_closes_the_runs_of_dead_processes_of_this_host(store: MlflowClient) -> None:
-    experiment = store.create_experiment("batch-normalization")
-    here, me = socket.gethostname(), psutil.Process()
+def test_a_start_closes_the_runs_of_dead_processes(store: MlflowClient) -> None:
+    experiment, me = store.create_experiment("batch-normalization"), this_process()
+    dead = replace(me, pid=2**22 + 1)  # above the largest process id
     processes = {
-        "dead": f"{here}:{2**22 + 1}:1000",  # above the largest process id
-        "reused": f"{here}:{me.pid}:1000",  # the process of that id started later
-        "alive": f"{here}:{me.pid}:{me.create_time():.0f}",
-        "elsewhere": f"not-{here}:{2**22 + 1}:1000",
+        "dead": dead,
+        "reused": replace(me, start=1000),  # the process of that id started later
+        "alive": me,
+        "before the last boot, or elsewhere": replace(dead, boot="another"),
+        "in another container": replace(dead, namespace="4026539999"),
+        "of an earlier version": "host:1:1000",
+        "of a later version": f"{dead}:more",
     }
     for name, process in processes.items():
-        store.create_run(experiment, run_name=name, tags={"tracking.process": process})
+        store.create_run(experiment, run_name=name, tags={"tracking.process": str(process)})
     store.create_run(experiment, run_name="somebody's")
     with track_stage("train_bn", PARAMS, tags={}) as run:
         run.wait_until_open()
         statuses = {name: found.info.status for name, found in runs(store).items()}
-    assert statuses == {
-        "dead": "KILLED",
-        "reused": "KILLED",
-        "alive": "RUNNING",
-        "elsewhere": "RUNNING",
-        "somebody's": "RUNNING",
-        "bn (sunny-day)": "RUNNING",
+    assert {name for name, status in statuses.items() if status == "KILLED"} == {"dead", "reused"}
+    assert {name for name, status in statuses.items() if status == "RUNNING"} == {
+        "alive",
+        "before the last boot, or elsewhere",
+        "in another container",
+        "of an earlier version",
+        "of a later version",
+        "somebody's",
+        "bn (sunny-day)",
     }
 
 
@@ -267,22 +299,24 @@ def test_a_stage_that_is_killed_while_it_logs_has_not_finished(store: MlflowClie
     assert {run.info.status for run in runs(store).values()} == {"KILLED"}
 
 
-@pytest.mark.parametrize("step", ["log_outputs", "log_model_artifacts"])
-def test_a_model_that_was_cut_off_is_finished(store: MlflowClient, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
-    monkeypatch.setattr(tracking, "ROOT", Path(os.environ["DVC_ROOT"]))
-    client = tracking._open_store()
-    experiment = tracking._open_experiment(client, "batch-normalization")
-    logged = tracking._Store.start(client, experiment, "train_bn", PARAMS, {"arm": "bn"}, [])
-    logged._log_points(logged.run.id, [("val_loss", 0.5, 1, PARAMS["epochs"])])
-    network, example = torch.nn.Linear(2, 1).eval(), np.zeros((2, 2), np.float32)
+@pytest.mark.parametrize("step", ["log_outputs", "log_batch", "log_model_artifacts", "finalize_logged_model"])
+def test_a_model_that_was_cut_off_is_finished(
+    store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    run = create_run(store, "bn")
+    logged = Store(store, run)
+    logged.log_points(run.id, [["val_loss", 0.5, 1, run.epochs], ["val_loss", 0.7, 1, 0]])
+    architecture = Architecture(features=2)
+    save_network(build_network(architecture, torch.Generator()), architecture, tmp_path / "model.pt")
+    network, example = load_network(tmp_path / "model.pt"), np.zeros((2, 2), np.float32)
     with monkeypatch.context() as cut:
         cut.setattr(MlflowClient, step, lambda *_, **__: fail(MlflowException("cut off")))
         with pytest.raises(MlflowException, match="cut off"):
-            logged.log_network("bn", pickle.dumps(network), example)
+            log_network(logged, "bn", tmp_path / "model.pt", example.tolist())
     for _ in range(2):  # the second time there is nothing left to do
-        logged.log_network("bn", pickle.dumps(network), example)
-    logged.end("FINISHED", 1)
-    (output,) = store.get_run(logged.run.id).outputs.model_outputs
+        log_network(logged, "bn", tmp_path / "model.pt", example.tolist())
+    (output,) = store.get_run(run.id).outputs.model_outputs
+    assert output.step == run.epochs
     model = store.get_logged_model(output.model_id)
     assert model.status == "READY"
     assert {metric.key: metric.value for metric in model.metrics} == {"val_loss": 0.5}
@@ -294,44 +328,24 @@ def fail(error: Exception) -> None:
     raise error
 
 
-def test_what_the_store_refuses_does_not_hold_up_the_outbox(
-    store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tracking, "ROOT", tmp_path)
-    monkeypatch.setattr(tracking, "OUTBOX", tmp_path / "mlflow-outbox")
-    experiment = store.create_experiment("batch-normalization")
-    ids = [store.create_run(experiment, run_name=name).info.run_id for name in ("deleted", "waiting")]
-    for run_id, name in zip(ids, ("deleted", "waiting"), strict=True):
-        run = tracking._Run(run_id, name, experiment, {}, 1, "0.001")
-        letter = {"address": tracking.tracking_uri(), "run": run, "metrics": {run_id: [("val_loss", 0.5, 1, 0)]}}
-        outbox.put(tracking.OUTBOX / run_id, letter, deque([("end", ("FINISHED", 1))]))
-    store.delete_run(ids[0])
+def test_a_run_that_is_gone_does_not_hold_up_the_outbox(store: MlflowClient) -> None:
+    first, second = create_run(store, "deleted"), create_run(store, "waiting")
+    for run in (first, second):
+        entries = [Entry(log_points, (run.id, [["val_loss", 0.5, 1, 0]]))]
+        outbox.put(outbox_folder(), outbox.Letter(run, entries, "FINISHED", 1))
+    store.delete_run(first.id)
     for name, value in {"arm": "bn", "history.md5": "abc"}.items():
-        store.set_tag(ids[1], name, value)
-    comparison = store.create_run(experiment, tags={"bn.history.md5": "abc"}).info.run_id  # cut off before its link
-    store.log_param(comparison, "lr", "0.001")
-    lines = []
+        store.set_tag(second.id, name, value)
+    comparison = store.create_run(second.experiment_id, tags={"bn.history.md5": "abc"}).info.run_id
+    store.log_param(comparison, "lr", "0.001")  # it was cut off before its link
     with pytest.raises(InputError, match=r"run 'deleted' in .*deleted"):
-        lines += tracking.resync()
-    found = store.get_run(ids[1])
+        list(resync.resync())
+    found = store.get_run(second.id)
     assert (found.info.status, found.data.metrics) == ("FINISHED", {"val_loss": 0.5})
-    assert [folder.name for folder in outbox.waiting(tracking.OUTBOX)] == ids[:1]
-    assert store.get_run(comparison).data.tags["bn.run_id"] == ids[1]
-
-
-@pytest.mark.parametrize(
-    ("address", "shown"),
-    [
-        ("http://ann:secret@host:5000/mlflow", "http://host:5000/mlflow"),
-        ("postgresql://ann:secret@host/db", "postgresql://host/db"),
-        ("postgresql://host/db?user=ann&password=secret", "postgresql://host/db"),
-        ("http://ann:sec/ret@host", "http://host"),
-        ("sqlite:////home/a@b/mlflow.db", "sqlite:////home/a@b/mlflow.db"),
-        ("http://host:5000", "http://host:5000"),
-    ],
-)
-def test_no_address_is_shown_with_credentials(address: str, shown: str) -> None:
-    assert tracking.without_credentials(address) == shown
+    assert [folder.name for folder in outbox.waiting(outbox_folder())] == [first.id]
+    assert store.get_run(comparison).data.tags["bn.run_id"] == second.id
+    store.restore_run(first.id)
+    assert list(resync.resync()) == ["run 'deleted' is complete"]
 
 
 def test_stages_that_start_at_once_on_a_new_database_all_log(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from stages.history.curves import moments_by_epoch
 from stages.history.moments import Moments
-from stages.tracking.run import StageRun
+from stages.tracking import StageRun
 from stages.training.loop import Measures, Schedule
 
 

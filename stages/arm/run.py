@@ -32,7 +32,7 @@ from stages.engine import Engine
 from stages.history.curves import median_seed, tabulate_curves
 from stages.history.moments import Moments
 from stages.params import Params
-from stages.tracking.run import StageRun, file_md5
+from stages.tracking import StageRun, file_md5
 from stages.training.blocks import BlockTask, cut_blocks, train_block
 from stages.training.loop import Schedule
 from stages.training.network import Architecture, load_network, save_network
@@ -98,7 +98,7 @@ def _log_files(run: StageRun, arm: str, folder: Path, example: np.ndarray) -> No
     run.set_tag("model.md5", file_md5(folder / "model.pt"))
     run.log_dataset(TRAIN, "training")
     run.log_dataset(VAL, "validation")
-    run.log_network(arm, load_network(folder / "model.pt"), example)
+    run.log_network(arm, folder / "model.pt", example)
     run.log_artifacts(*(folder / name for name in FILES))
 
 

@@ -1,6 +1,6 @@
-"""An object that lives in a process of its own, so that neither its imports nor its work hold up ours.
+"""The process that logs, so that neither MLflow's imports nor its work hold up the training.
 
-It also outlives us: where our process dies, even by SIGKILL, the object's process learns of it and can tidy up.
+It also outlives the stage's own: where that dies, even by SIGKILL, it learns of it and ends the run.
 """
 
 import contextlib
@@ -10,98 +10,174 @@ import queue
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
-from typing import Any
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING, Any
 
 from stages import InputError
+from stages.tracking import outbox
+from stages.tracking.entries import BY_NAME, Entry, LoggedRun
+from stages.tracking.environment import outbox_folder
 
-_CLOSE = "close"
+if TYPE_CHECKING:
+    from stages.tracking.logger import RunLog
 
 
-class BackgroundObject:
-    """Calls methods of `factory(*args)`, made in another process: in order, later (`send`) or now (`ask`).
+@dataclass(frozen=True)
+class Wait:
+    """Asks for an answer once all that was sent before is logged."""
 
-    Whatever goes wrong there is raised by the next `ask` or `close`, and until then later calls are passed over. The
-    object must have a method `close(how, error)`; it is called last, whatever happened before, with `how` "KILLED"
-    where our process is gone and with what went wrong and has not been raised.
+
+@dataclass(frozen=True)
+class End:
+    """Asks to end the run, with this status, and the process."""
+
+    status: str
+
+
+class Background:
+    """The process that logs, seen from the stage: entries go there, in order, and what went wrong comes back.
+
+    It may be killed, as the kernel does where memory ends. Then the stage goes on, and what it has sent and will send
+    goes into the outbox at the end.
     """
 
-    def __init__(self, factory: Callable[..., Any], *args: Any) -> None:
+    def __init__(self, stage: str, params: dict[str, Any], tags: dict[str, str], rates: list[float]) -> None:
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, factory, args))
+        self._process = context.Process(target=serve, args=(theirs, stage, params, tags, rates))
         self._process.start()
         theirs.close()
+        self._run: LoggedRun | None = None
+        self._sent: list[Entry] = []
+        self._is_dead = False
 
-    def send(self, method: str, *args: Any) -> None:
-        """Have `method` called when its turn comes."""
-        with self._alive():
-            self._connection.send((method, args, False))
+    def send(self, function: Callable[..., None], *args: Any) -> None:
+        """Have one of the functions in entries.py called with the store and `args`, when its turn comes."""
+        assert function.__name__ in BY_NAME
+        entry = Entry(function, args)
+        self._sent.append(entry)
+        with self._noticing_death():
+            self._connection.send(entry)
 
-    def ask(self, method: str, *args: Any) -> Any:
-        """Return what `method` returns, after all calls before it."""
-        with self._alive():
-            self._connection.send((method, args, True))
-            value, error = self._connection.recv()
-        if error is not None:
-            raise error
-        return value
+    def wait(self) -> None:
+        """Return when all is logged, or waits for the store to come back. Raises what went wrong."""
+        self._ask(Wait())
+        if self._is_dead and self._run is None:
+            raise InputError("the process that logs to MLflow was killed before it had opened a run: out of memory?")
 
-    def close(self, how: str) -> None:
-        """End the object and its process, once all calls are done."""
+    def close(self, status: str) -> None:
+        """End the run and the process, once all is logged."""
         try:
-            self.ask(_CLOSE, how)
+            self._ask(End(status))
         finally:
             self._connection.close()
             self._process.join()
+        if self._is_dead and self._run:
+            print(self._leave_letter(self._run, status), file=sys.stderr)
+
+    def _ask(self, question: Wait | End) -> None:
+        error: Exception | None = None
+        with self._noticing_death():
+            self._connection.send(question)
+            self._run, error = self._connection.recv()
+        if error is not None:
+            raise error
 
     @contextlib.contextmanager
-    def _alive(self) -> Iterator[None]:
+    def _noticing_death(self) -> Iterator[None]:
         try:
             yield
         except (EOFError, OSError):
-            raise RuntimeError("the tracking process died") from None
+            self._is_dead = True
+
+    def _leave_letter(self, run: LoggedRun, status: str) -> str:
+        """Put all that was sent into the outbox; say so in one line."""
+        told = f"warning: the process that logs to MLflow was killed: run {run.name!r} at {run.address} is cut off"
+        try:
+            outbox.put(outbox_folder(), outbox.Letter(run, self._sent, status, time.time_ns() // 1_000_000))
+        except OSError as error:
+            return f"{told}, and {outbox_folder()} cannot be written ({error.strerror}); the results are complete"
+        return f"{told}; nothing is lost: `make resync` logs it later"
 
 
-def _serve(connection: Any, factory: Callable[..., Any], args: tuple[Any, ...]) -> None:
-    """Make the object, and call its methods as they come, until it is closed."""
+def serve(connection: Connection, *opening: Any) -> None:
+    """Open a run and log what comes, until the end is asked for or the stage's process is gone."""
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(name, signal.SIG_IGN)  # they reach the whole group; our caller decides what they mean
-    calls: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    threading.Thread(target=_receive, args=(connection, calls), daemon=True).start()
-    target, error = _attempt(factory, args)
-    method = ""
-    while method != _CLOSE:
-        method, arguments, answer = calls.get()
-        value = None
-        if method == _CLOSE:
-            arguments = (*arguments, error)
-        if target is not None and (error is None or method == _CLOSE):
-            value, failed = _attempt(getattr(target, method), arguments)
-            error = error or failed
-        if answer:
-            with contextlib.suppress(OSError):  # nobody is there any more: the next call closes
-                connection.send((value, error))
-            error = None
+        signal.signal(name, signal.SIG_IGN)  # they reach the whole group; the stage decides what they mean
+    inbox: queue.SimpleQueue[Entry | Wait | End] = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(connection, inbox), daemon=True).start()
+    service = _Service(connection)
+    service.open(*opening)
+    while not service.has_ended:
+        service.take(inbox.get())
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)  # all is done: spare our caller the seconds that taking MLflow apart would take
+    os._exit(0)  # all is done: spare the stage the seconds that taking MLflow apart would take
 
 
-def _receive(connection: Any, calls: "queue.SimpleQueue[Any]") -> None:
-    """Take calls off the pipe at once, so that the caller never waits for its buffer to drain."""
+def _receive(connection: Connection, inbox: "queue.SimpleQueue[Entry | Wait | End]") -> None:
+    """Take messages off the pipe at once, so that the stage never waits for its buffer to drain."""
     try:
         while True:
-            calls.put(connection.recv())
+            inbox.put(connection.recv())
     except (EOFError, OSError):
-        calls.put((_CLOSE, ("KILLED",), False))
+        inbox.put(End("KILLED"))
 
 
-def _attempt(function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, Exception | None]:
-    try:
-        return function(*args), None
-    except InputError as error:
-        return None, error
-    except Exception:
-        return None, RuntimeError(f"in the tracking process:\n{traceback.format_exc()}")
+class _Service:
+    """What is done with each message. After a failure of our own, entries are passed over until it is told."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.has_ended = False
+        self._connection = connection
+        self._log: RunLog | None = None
+        self._error: Exception | None = None
+
+    def open(self, *opening: Any) -> None:
+        with self._noting_errors():
+            # MLflow takes seconds to import: never in the stage's process, and here once the store has answered.
+            from stages.tracking.connection import find_store
+
+            address = find_store()
+            from stages.tracking.logger import open_log
+
+            self._log = open_log(address, *opening)
+
+    def take(self, message: Entry | Wait | End) -> None:
+        if isinstance(message, End):
+            self._end(message.status)
+        elif self._log and self._error is None:
+            with self._noting_errors():
+                if isinstance(message, Entry):
+                    self._log.add(message)
+                else:
+                    self._log.log_all()
+        if not isinstance(message, Entry):
+            self._answer()
+
+    def _end(self, status: str) -> None:
+        self.has_ended = True
+        if self._log:
+            with self._noting_errors():
+                self._log.close("FAILED" if self._error else status)
+
+    def _answer(self) -> None:
+        with contextlib.suppress(OSError):  # nobody is there any more: the end is on its way
+            self._connection.send((self._log.run if self._log else None, self._error))
+        self._error = None
+
+    @contextlib.contextmanager
+    def _noting_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except InputError as error:
+            self._error = self._error or error
+        except Exception:
+            # Not at the top: the stage's process, which has this file too, does without SQLAlchemy.
+            from stages.tracking.address import hide
+
+            self._error = self._error or RuntimeError(f"in the process that logs:\n{hide(traceback.format_exc())}")

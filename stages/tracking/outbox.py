@@ -1,34 +1,44 @@
-"""What a store did not take, on disk until it does: a folder per run, with copies of the files to log."""
+"""What a store did not take, on disk until it does: a folder per run, with a letter and copies of the files to log."""
 
-import pickle
+import json
 import shutil
-from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-LETTER = "letter.pickle"
+from stages import InputError
+from stages.tracking.entries import BY_NAME, Entry, LoggedRun
+
+LETTER = "letter.json"
+FILES = "files"
 DRAFT = ".draft"
 
 
-def put(folder: Path, letter: Mapping[str, Any], calls: Iterable[tuple[str, tuple[Any, ...]]]) -> None:
-    """Write a letter with `calls`, (method, arguments) each; an argument that is a Path becomes a copy of the file."""
+@dataclass(frozen=True)
+class Letter:
+    """What is still to be logged of a run, and how it ended, with the time in ms."""
+
+    run: LoggedRun
+    entries: Sequence[Entry]
+    status: str
+    end_time: int
+
+
+def put(outbox: Path, letter: Letter) -> None:
+    """Write a letter, in place of an earlier one of the same run; a Path in it becomes a copy of the file.
+
+    It is complete or not there: a draft takes its name last. The JSON is Python's, with NaN and Infinity.
+    """
+    folder = outbox / letter.run.id
     draft = folder.with_suffix(DRAFT)
     shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
-    kept = deque((method, tuple(_keep(value, folder, draft) for value in args)) for method, args in calls)
-    (draft / LETTER).write_bytes(pickle.dumps({**letter, "calls": kept}))
+    (draft / FILES).mkdir(parents=True)
+    entries = [_write_entry(entry, draft / FILES) for entry in letter.entries]
+    told = {"run": asdict(letter.run), "entries": entries, "status": letter.status, "end_time": letter.end_time}
+    (draft / LETTER).write_text(json.dumps(told), encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     draft.rename(folder)
-
-
-def _keep(value: Any, folder: Path, draft: Path) -> Any:
-    """Return `value`, or where it is a Path that of the copy in `folder`, made in `draft`."""
-    if not isinstance(value, Path):
-        return value
-    (draft / "files").mkdir(exist_ok=True)
-    shutil.copyfile(value, draft / "files" / value.name)
-    return folder / "files" / value.name
 
 
 def waiting(outbox: Path) -> list[Path]:
@@ -36,11 +46,45 @@ def waiting(outbox: Path) -> list[Path]:
     return sorted(path.parent for path in outbox.glob(f"*/{LETTER}") if path.parent.suffix != DRAFT)
 
 
-def read(folder: Path) -> dict[str, Any]:
-    """Return the letter with its calls."""
-    return pickle.loads((folder / LETTER).read_bytes())
+def read(folder: Path) -> Letter:
+    """Return the letter in a folder.
+
+    Raises InputError where it cannot be read.
+    """
+    try:
+        told = json.loads((folder / LETTER).read_text(encoding="utf-8"))
+        entries = [_read_entry(entry, folder / FILES) for entry in told["entries"]]
+        return Letter(LoggedRun(**told["run"]), entries, told["status"], told["end_time"])
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise InputError(f"{folder / LETTER}: cannot be read ({error!r:.100}): remove {folder}") from None
 
 
 def remove(folder: Path) -> None:
     """Remove a folder, if it is there."""
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write_entry(entry: Entry, files: Path) -> dict[str, Any]:
+    return {"function": entry.function.__name__, "args": [_write_arg(arg, files) for arg in entry.args]}
+
+
+def _write_arg(arg: Any, files: Path) -> dict[str, Any]:
+    """Return what stands for an argument; a file's copy keeps its name, in a folder with a number."""
+    if not isinstance(arg, Path):
+        return {"value": arg}
+    number = len(list(files.iterdir()))
+    (files / str(number)).mkdir()
+    shutil.copyfile(arg, files / str(number) / arg.name)
+    return {"file": number}
+
+
+def _read_entry(told: dict[str, Any], files: Path) -> Entry:
+    args = tuple(_read_arg(arg, files) for arg in told["args"])
+    return Entry(BY_NAME[told["function"]], args)
+
+
+def _read_arg(told: dict[str, Any], files: Path) -> Any:
+    if "value" in told:
+        return told["value"]
+    (file,) = (files / str(int(told["file"]))).iterdir()
+    return file

@@ -4,8 +4,15 @@ MLflow keeps each saved view in a tag of the experiment, as JSON of the UI's own
 3.17): a name, and a state of the page, in which the UI fills in what is left out.
 """
 
+import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
+
+from stages import COLORS
+
+OF_NO_ARM = "#4060c0"  # blue, like neither arm
+LIGHTEST, DARKEST = 0.7, 0.2  # shares of white in the shades of experiments
 
 _ARMS = "tags.arm IS NOT NULL AND tags.mlflow.parentRunId IS NULL"
 _SINGLE_RATES = "tags.mlflow.parentRunId IS NOT NULL"
@@ -21,10 +28,30 @@ def view_tags() -> dict[str, str]:
     }
 
 
+def run_color(tags: Mapping[str, str]) -> str:
+    """Return the color of a run with these tags: its arm's, and in a DVC experiment a shade of that, by its name.
+
+    MLflow would choose colors of its own, among them what looks like the other arm.
+    """
+    color = COLORS.get(tags.get("arm", ""), OF_NO_ARM)
+    experiment = tags.get("dvc.exp.name")
+    if experiment is None:
+        return color
+    share = hashlib.md5(experiment.encode()).digest()[0] / 255
+    return _lighten(color, DARKEST + share * (LIGHTEST - DARKEST))
+
+
+def _lighten(color: str, white: float) -> str:
+    """Return a color as in #008000, mixed with a share of white."""
+    channels = [int(color[start : start + 2], 16) for start in (1, 3, 5)]
+    lighter = [round(channel + white * (255 - channel)) for channel in channels]
+    return "#" + "".join(f"{channel:02x}" for channel in lighter)
+
+
 def _view(key: str, name: str, search: str, charts: list[dict[str, Any]], **more: Any) -> dict[str, str]:
     state = {
         "searchFilter": search,
-        "selectedColumns": ["params.`lr`", "metrics.`val_accuracy`", "metrics.`val_loss`"],
+        "selectedColumns": ["params.`lr`", "metrics.`val_accuracy`", "tags.`arm`"],
         "runsHiddenMode": "SHOW_ALL",
         "compareRunCharts": charts,
         "compareRunSections": [{"uuid": "means", "name": "Means over seeds", "display": True, "columns": 2}],

@@ -1,0 +1,117 @@
+"""The address of the store: what it is, how it may be shown, and what it says about logging in."""
+
+import os
+import re
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
+
+from sqlalchemy import URL, make_url
+
+from stages import InputError
+from stages.tracking.environment import root
+
+VARIABLE = "MLFLOW_TRACKING_URI"
+DATABASES = ("sqlite", "postgres", "mysql", "mssql")
+EXPECTED = "expected an address as in http://127.0.0.1:5000 or sqlite:////folder/mlflow.db"
+LENGTH_SHOWN = 100
+
+
+def store_address() -> str:
+    """Return the address of the store, as it is configured."""
+    return os.environ.get(VARIABLE) or default_address()
+
+
+def default_address() -> str:
+    """Return the address of mlflow.db at the root, whatever characters are in its path."""
+    return URL.create("sqlite", database=str(root() / "mlflow.db")).render_as_string()
+
+
+def shown(address: str) -> str:
+    """Return an address without all before its last @, and without a query, which may hold a password too.
+
+    Only in sqlite:/// there is no place for a user: an @ there is part of the path.
+    """
+    found = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", address)
+    scheme = found[0] if found else ""
+    rest = address[len(scheme) :]
+    if not address.startswith("sqlite:///"):
+        rest = rest.rpartition("@")[2]
+    text = scheme + rest.partition("?")[0]
+    return "".join(character if character.isprintable() else "?" for character in text)[:LENGTH_SHOWN]
+
+
+def shown_store() -> str:
+    """Return the address of the store, as it may be shown."""
+    return shown(store_address())
+
+
+def hide(text: str) -> str:
+    """Return a text of others, as of an exception, without the store's user, password and query."""
+    address = store_address()
+    if address.startswith("sqlite:///"):
+        return text
+    for secret in sorted(_secrets(address), key=len, reverse=True):
+        text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
+    return re.sub(r"[^\s'\"]+@", "***@", text) if "@" in address else text
+
+
+def _secrets(address: str) -> set[str]:
+    """Return what of an address must not be shown, in all spellings: as it is, unquoted, quoted, as `repr` has it."""
+    before = re.sub(r"^[A-Za-z0-9+.-]*://", "", address.rpartition("@")[0])
+    query = address.partition("?")[2]
+    user, _, password = before.partition(":")
+    values = [value for _, _, value in (pair.partition("=") for pair in query.split("&"))]
+    found: set[str] = set()
+    for secret in (before, user, password, query, *values):
+        found |= {secret, unquote(secret), quote(secret, safe=""), repr(secret)[1:-1]}
+    return found - {""}
+
+
+def log_in(address: str) -> str:
+    """Return an address without the credentials of a server, and give those to MLflow where it never shows them.
+
+    Raises InputError where it is no address, or the store would be gone with this process.
+    """
+    if not address.isprintable() or (" " in address.partition("?")[0] and not address.startswith("sqlite")):
+        raise _refusal("has a space or a line break in it")
+    if re.fullmatch(r"databricks(-uc)?", address):
+        return address
+    if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", address):
+        raise _refusal("has no scheme")
+    if address.startswith(DATABASES):
+        _check_database(address)
+    return _log_in_to_server(address) if address.startswith(("http:", "https:")) else address
+
+
+def _log_in_to_server(address: str) -> str:
+    try:
+        scheme, authority, path, query, fragment = urlsplit(address)
+        host, _ = urlsplit(address).hostname, urlsplit(address).port
+    except ValueError:
+        raise _refusal("has no valid host and port") from None
+    if "@" in path + query + fragment:
+        raise _refusal(
+            "has an @ after the first slash", "expected %2F for a slash in the password, %40 for an @ in the path"
+        )
+    if not host:
+        raise _refusal("has no host")
+    credentials, at, server = authority.rpartition("@")
+    if at:
+        user, _, password = credentials.partition(":")
+        os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(user)
+        os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(password)
+    return urlunsplit((scheme, server, path, query, fragment))
+
+
+def _check_database(address: str) -> None:
+    """Raise InputError for what SQLAlchemy cannot read, and for an SQLite database in memory."""
+    try:
+        url = make_url(address)
+    except ValueError:  # a port that is no number; SQLAlchemy's own errors have a line that is good enough
+        raise _refusal("has no valid host and port") from None
+    in_memory = not url.database or ":memory:" in url.database or url.query.get("mode") == "memory"
+    if url.get_backend_name() == "sqlite" and in_memory:
+        raise _refusal("is in memory, where all runs are lost", "expected a file, as in sqlite:////folder/mlflow.db")
+
+
+def _refusal(reason: str, expected: str = EXPECTED) -> InputError:
+    return InputError(f"{VARIABLE} = {shown_store()!r} {reason}: {expected}")

@@ -1,0 +1,38 @@
+"""Whether the store is there: asked before MLflow is imported, which has more patience."""
+
+import contextlib
+import math
+
+import requests
+import sqlalchemy
+
+from stages.tracking.address import DATABASES, log_in, store_address
+from stages.tracking.errors import errors_named
+from stages.tracking.patience import Patience
+
+SECONDS_TO_CONNECT = 5  # and to say something
+SECONDS_TO_ANSWER = 7.0  # as a whole
+
+
+def find_store() -> str:
+    """Return the address of a store that is there, without credentials.
+
+    Raises InputError where it does not answer: within seconds, where MLflow would wait for minutes.
+    """
+    with errors_named():
+        address = log_in(store_address())
+        patience_with(address, SECONDS_TO_ANSWER).wait_for(_await_answer, address)
+        return address
+
+
+def patience_with(address: str, seconds: float) -> Patience:
+    """Return how long a store may take; a database of our own takes what it takes on a slow disk."""
+    return Patience(math.inf if address.startswith("sqlite") else seconds)
+
+
+def _await_answer(address: str) -> None:
+    if address.startswith("http"):
+        with contextlib.suppress(requests.exceptions.SSLError):  # there is a server; MLflow knows what to trust
+            requests.head(address, timeout=SECONDS_TO_CONNECT)
+    elif address.startswith(DATABASES):
+        sqlalchemy.create_engine(address).connect().close()
