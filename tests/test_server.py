@@ -8,12 +8,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from conftest import ARM_FILES, environment, free_port, run, serving, set_params
+from conftest import ARM_FILES, Build, environment, free_port, run, serving, set_params
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
@@ -25,9 +24,10 @@ PASSWORD = "s3cr/t-w0rd"
 
 
 @pytest.fixture(scope="module")
-def project(clone_project: Callable[[], Path]) -> Path:
+def project(clone_project: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clone with few networks, and its data."""
-    folder = clone_project()
+    folder = tmp_path_factory.mktemp("server") / "project"
+    clone_project(folder)
     set_params(folder, PARAMS)
     stage(folder, "generate_data", "")
     return folder

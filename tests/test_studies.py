@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pandas as pd
 import pytest
 import scipy.stats
 import yaml
-from conftest import run
+from conftest import EPOCHS, RATES, SEEDS, copy_project, run
 from sklearn.datasets import make_circles
 
 from stages import MEASURES as MEASURES_OF_EPOCHS
@@ -331,15 +330,8 @@ def test_what_reads_a_csv_is_not_taken_from_the_run_cache(
 
 
 @pytest.fixture(scope="module")
-def project(clone_project: Callable[[], Path]) -> Path:
-    """A clone with few seeds and epochs, committed."""
-    folder = clone_project()
-    params = yaml.safe_load((folder / "params.yaml").read_text())
-    (folder / "params.yaml").write_text(yaml.safe_dump(params | {"seeds": 4, "epochs": 3}))
-    run(["git", "config", "user.name", "Test"], folder)
-    run(["git", "config", "user.email", "test@example.org"], folder)
-    run(["git", "commit", "--all", "--quiet", "--message", "Small"], folder)
-    return folder
+def project(small_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_project(small_project, tmp_path_factory.mktemp("studies") / "project")
 
 
 RUN = """
@@ -355,7 +347,7 @@ history, rows, claims = outputs.history("bn"), outputs.rows("val"), outputs.clai
 with open("stages/evidence/figures.py", "a") as code:
     code.write("# changed")
 outdated = not is_current(outputs.revision, outputs.params)
-print(json.dumps([outputs.params["lr"], len(history), len(rows), int(claims["n"].max()), outdated]))
+print(json.dumps([outputs.params["bn"]["momentum"], len(history), len(rows), int(claims["n"].max()), outdated]))
 """
 
 
@@ -363,21 +355,23 @@ def run_study(project: Path, overrides: dict[str, object], *, fails: bool = Fals
     """Run a study of one experiment; return the lines that are printed."""
     path = project.parent / "tiny_study.yaml"
     texts = dict.fromkeys(("heading", "title", "question", "source", "finding"), "")
-    path.write_text(yaml.safe_dump({**texts, "overrides": {"lr_sweep": []}, "variants": {"only": overrides}}))
+    path.write_text(yaml.safe_dump({**texts, "overrides": {}, "variants": {"only": overrides}}))
     lines = run(["python", "-c", RUN, str(path)], project, fails=fails).splitlines()
     run(["git", "checkout", "--quiet", "stages"], project)
     return lines
 
 
 def test_what_is_missing_or_outdated_is_run(project: Path) -> None:
-    said, read = run_study(project, {})
+    """DVC takes from its cache what an override does not change: the history is that of the small project."""
+    rows = len(RATES) * SEEDS * (EPOCHS + 1)
+    said, read = run_study(project, {"evidence.alpha": 0.01})
     assert re.fullmatch(r"1/1 tiny-study-only: \d+ s", said)
-    assert json.loads(read) == [0.001, 4 * 4, 100, 4, True]
+    assert json.loads(read) == [0.1, rows, 100, SEEDS, True]
     run(["git", "commit", "--allow-empty", "--quiet", "--message", "Another baseline"], project)
-    assert run_study(project, {}) == ["1/1 tiny-study-only: is there", read]
-    said, read = run_study(project, {"lr": 0.1})
+    assert run_study(project, {"evidence.alpha": 0.01}) == ["1/1 tiny-study-only: is there", read]
+    said, read = run_study(project, {"bn.momentum": 0.2})
     assert re.fullmatch(r"1/1 tiny-study-only: \d+ s", said)
-    assert json.loads(read) == [0.1, 4 * 4, 100, 4, True]
+    assert json.loads(read) == [0.2, rows, 100, SEEDS, True]
     assert run(["dvc", "exp", "list", "--all-commits", "--name-only"], project).split() == ["tiny-study-only"]
     assert run(["git", "status", "--porcelain"], project) == ""  # the workspace is as it was
 
