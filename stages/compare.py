@@ -5,6 +5,7 @@ Reads   results/{baseline,bn}/
             curves.csv            at `lr`, per epoch: means and 95% intervals over seeds
             diagnostics.parquet   at `lr`, per (seed, epoch): what was measured inside the networks
             surface.csv           two features, and what the median network says
+            networks.npy          every network at `lr` as dense layers, where they are small
         data/train.csv, data/val.csv, data/classes.json
 Writes  results/
             metrics.json          per arm the means over seeds at `lr` after the last epoch, the paired difference in
@@ -13,7 +14,7 @@ Writes  results/
             pairs.csv             seed, baseline, bn, difference: final val_accuracy, a row per pair
             comparison.png        validation accuracy over epochs
             figures/              the other figures
-            report.html           all of it, in one file
+            report.html           all of it, in one file, to read and to play with
 Logs    an MLflow run with these numbers and files, linked to the runs of both arms
 """
 

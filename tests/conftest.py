@@ -31,7 +31,7 @@ ARM_FILES = {"curves.csv", "diagnostics.parquet", "history.parquet", "model.pt",
 OUR_VARIABLES = ("DVC_", "MLFLOW_", "GIT_")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
-WHOLE = {"clone_project", "browse", "scheduler"}  # fixtures: who uses one is left out of `make test-quick`
+WHOLE = {"clone_project", "browse", "page", "scheduler"}  # fixtures: who uses one is left out of `make test-quick`
 Build = Callable[[Path], object]
 
 torch.set_num_threads(1)

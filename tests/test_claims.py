@@ -9,7 +9,7 @@ import scipy.stats
 
 from stages.evidence.claims import CLAIMS
 from stages.evidence.effects import Rules
-from stages.evidence.files import count_parameters
+from stages.evidence.networks import count_logits, count_parameters
 from stages.evidence.paired import (
     PairedDifference,
     holm,
@@ -168,8 +168,8 @@ def test_what_the_settings_rule_out_is_not_measured(
 
 
 def test_the_rule_on_overfitting_at_its_border(trainings: PairedTrainings) -> None:
-    assert count_parameters(2, [2, 2]) == 15
-    assert count_parameters(3, [4], classes=5) == 3 * 4 + 4 + 4 * 5 + 5
+    assert count_parameters([2, 2, 2, count_logits(["0", "1"])]) == 15
+    assert count_parameters([3, 4, count_logits(list("abcde"))]) == 3 * 4 + 4 + 4 * 5 + 5
     assert verdict_of("regularizes", replace(trainings, parameters=15)).verdict == NOT_MEASURED
     assert verdict_of("regularizes", replace(trainings, parameters=40)).verdict == SUPPORTED
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from stages import ARMS, MEASURES
 from stages.evidence.effects import Rules
+from stages.evidence.networks import Networks
 from stages.evidence.paired import PairedDifference, paired_difference
 from stages.evidence.trainings import Curves, PairedTrainings
 from stages.evidence.verdicts import Judgement, judge
@@ -20,7 +21,7 @@ class Comparison:
     `finals` maps an arm to its measures after the last epoch at the headline rate, one row per seed; `pairs` has
     baseline, bn and difference of final val_accuracy, one row per seed, and `difference` compares them. `mean_curves`
     and `surfaces` map an arm to its curves.csv and surface.csv; `val` are the validation rows, `classes` the names of
-    the classes.
+    the classes; `networks` are those at the headline rate, where they were kept.
     """
 
     trainings: PairedTrainings
@@ -33,6 +34,7 @@ class Comparison:
     difference: PairedDifference
     judgements: Sequence[Judgement]
     rules: Rules
+    networks: Networks | None = None
 
     @property
     def confidence(self) -> float:
@@ -52,6 +54,7 @@ def compare_arms(
     surfaces: Mapping[str, pd.DataFrame],
     val: pd.DataFrame,
     classes: Sequence[str] = ("0", "1"),
+    networks: Networks | None = None,
 ) -> Comparison:
     """Compare the arms pair by pair at the headline rate, and judge every claim."""
     finals = {}
@@ -62,7 +65,9 @@ def compare_arms(
     difference = paired_difference(baseline, bn, alpha=rules.alpha, resamples=rules.resamples)
     pairs["difference"] = pairs["bn"] - pairs["baseline"]
     judgements = judge(trainings, rules)
-    return Comparison(trainings, mean_curves, surfaces, val, classes, finals, pairs, difference, judgements, rules)
+    return Comparison(
+        trainings, mean_curves, surfaces, val, classes, finals, pairs, difference, judgements, rules, networks
+    )
 
 
 def _last_epoch(curves: Curves, seeds: np.ndarray) -> pd.DataFrame:

@@ -2,17 +2,18 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from stages import ARMS
 from stages.evidence.comparison import Comparison, compare_arms
 from stages.evidence.effects import Rules
 from stages.evidence.gallery import draw_all
-from stages.evidence.page import render_report
+from stages.evidence.networks import Networks, count_logits, count_parameters
+from stages.evidence.page.render import render_report
 from stages.evidence.summary import collect_metrics, tabulate_claims
 from stages.evidence.trainings import PairedTrainings, Sweep, read_diagnostics
 from stages.history.wording import describe_contrast
@@ -30,7 +31,15 @@ def read_comparison(params: Params) -> Comparison:
     rules = Rules(evidence.smallest_effect.model_dump(), evidence.alpha, evidence.resamples)
     mean_curves = {arm: pd.read_csv(RESULTS / arm / "curves.csv") for arm in ARMS}
     surfaces = {arm: pd.read_csv(RESULTS / arm / "surface.csv") for arm in ARMS}
-    return compare_arms(trainings, rules, mean_curves=mean_curves, surfaces=surfaces, val=val, classes=classes)
+    return compare_arms(
+        trainings,
+        rules,
+        mean_curves=mean_curves,
+        surfaces=surfaces,
+        val=val,
+        classes=classes,
+        networks=_read_networks(params, val, classes),
+    )
 
 
 def write_results(comparison: Comparison, params: Mapping[str, Any]) -> list[Path]:
@@ -48,17 +57,21 @@ def write_results(comparison: Comparison, params: Mapping[str, Any]) -> list[Pat
     return [*written, *(picture.path for picture in pictures)]
 
 
-def count_parameters(features: int, hidden: Sequence[int], classes: int = 2) -> int:
-    """Return the number of weights and biases of the dense layers; two classes share one logit."""
-    outputs = 1 if classes == 2 else classes
-    widths = [features, *hidden, outputs]
-    return sum((inputs + 1) * units for inputs, units in pairwise(widths))
+def _read_networks(params: Params, val: pd.DataFrame, classes: Sequence[str]) -> Networks:
+    flat = {arm: np.load(RESULTS / arm / "networks.npy") for arm in ARMS}
+    return Networks(flat, _widths(params, val, classes), params.model.activation)
+
+
+def _widths(params: Params, val: pd.DataFrame, classes: Sequence[str]) -> dict[str, list[int]]:
+    """Return of each arm the number of features, of units in each hidden layer, and of logits."""
+    features, outputs = val.shape[1] - 1, count_logits(classes)
+    hidden = {"baseline": params.model.hidden, "bn": params.bn.hidden or params.model.hidden}
+    return {arm: [features, *hidden[arm], outputs] for arm in ARMS}
 
 
 def _read_trainings(params: Params, val: pd.DataFrame, classes: Sequence[str]) -> PairedTrainings:
     train = pd.read_csv(DATA / "train.csv")
-    features = train.shape[1] - 1
-    widths = params.model.hidden, params.bn.hidden or params.model.hidden
+    widths = _widths(params, val, classes)
     return PairedTrainings(
         sweeps={arm: Sweep.read(RESULTS / arm / "history.parquet") for arm in ARMS},
         diagnostics={arm: read_diagnostics(RESULTS / arm / "diagnostics.parquet") for arm in ARMS},
@@ -66,6 +79,6 @@ def _read_trainings(params: Params, val: pd.DataFrame, classes: Sequence[str]) -
         majority=float(val["label"].value_counts(normalize=True).max()),
         train_rows=len(train),
         batch_size=params.batch_size,
-        parameters=max(count_parameters(features, hidden, len(classes)) for hidden in widths),
-        contrast=describe_contrast(params.bn.kind, *widths),
+        parameters=max(count_parameters(each) for each in widths.values()),
+        contrast=describe_contrast(params.bn.kind, params.model.hidden, params.bn.hidden),
     )

@@ -1,0 +1,1 @@
+"""results/report.html: one file to hand out, and to play with."""
