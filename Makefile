@@ -28,10 +28,10 @@ listings: setup  ## run the commands of the pages in fresh clones; writes what t
 	python -m docs.listings
 
 test: setup  ## run the tests, one process per core
-	pytest --numprocesses logical --dist loadfile --no-loadscope-reorder
+	pytest --numprocesses logical --dist loadgroup --no-loadscope-reorder
 
 test-quick: setup  ## run the tests that need no DVC in a clone, no server and no browser
-	pytest --numprocesses logical --dist worksteal -m "not whole"
+	pytest --numprocesses logical --dist loadgroup --no-loadscope-reorder -m "not whole"
 
 check: lint test  ## run the lint and the tests
 

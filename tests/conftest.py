@@ -38,10 +38,18 @@ torch.set_num_threads(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
-    """Mark the tests that need DVC in a clone, a server or a browser."""
+    """Mark the tests that need DVC in a clone, a server or a browser; say what pytest-xdist runs together, and when."""
     for item in items:
         if WHOLE.intersection(item.fixturenames):
             item.add_marker("whole")
+        if item.path.name != "test_experiments.py":  # its tests take long, and have a project each
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
+    items.sort(key=when_it_runs)
+
+
+def when_it_runs(item: pytest.Function) -> tuple[bool, bool]:
+    """Put the longest first; before them what needs no small project, while another process builds that."""
+    return item.path.name != "test_server.py", "whole" not in item.keywords
 
 
 def normalization(kind: str = "batch", **changes: Any) -> Normalization:

@@ -63,8 +63,8 @@ def test_registering_again_adds_no_version(small_project: Path, uri: str, regist
     assert len(MlflowClient(uri).search_model_versions(f"name = '{NAME}'")) == len(ARMS)
 
 
-def test_a_store_without_the_runs_is_named(small_project: Path, uri: str, tmp_path: Path) -> None:
-    other = f"sqlite:///{tmp_path / 'other.db'}"
+def test_a_store_without_the_runs_is_named(small_project: Path, uri: str, empty_store: Path, tmp_path: Path) -> None:
+    other = f"sqlite:///{shutil.copy(empty_store, tmp_path)}"
     (line,) = register(small_project, other, fails=True)
     assert line == (
         f"results/baseline: the run that wrote it is not in {other}: set MLFLOW_TRACKING_URI to the store that has it,"
