@@ -9,8 +9,11 @@ Reads   results/{baseline,bn}/
         data/train.csv, data/val.csv, data/classes.json
 Writes  results/
             metrics.json          per arm the means over seeds at `lr` after the last epoch, the paired difference in
-                                  val_accuracy with interval and p value, the verdict on each claim; null: no number
-            claims.csv            a row per claim: wording, unit, and all of stages.evidence.verdicts.Judgement
+                                  val_accuracy with interval and p value, the verdicts on each claim: at the same
+                                  rate, `best_rate`, `itself` (stages/evidence/readings.py), and their `summary`;
+                                  null: no number
+            claims.csv            a row per claim: wording, unit, and all of stages.evidence.verdicts.Judgement; of the
+                                  other readings under best_rate_... and itself_...
             pairs.csv             seed, baseline, bn, difference: final val_accuracy, a row per pair
             comparison.png        validation accuracy over epochs
             figures/              the other figures

@@ -228,6 +228,9 @@ def test_report_holds_every_claim_figure_and_param_in_one_file(report: Path, com
     for claim, judged in zip(CLAIMS, comparison.judgements, strict=True):
         assert claim.wording(BATCH_NORM) in text
         assert f">{judged.verdict}</span>{claim.wording(BATCH_NORM)}" in text
+        assert f"<small>in all: {judged.summary}</small>" in text
+        for term, other in (("Each at its best rate", judged.best_rate), ("The network itself", judged.itself)):
+            assert f"<dt>{term}</dt><dd>{other.verdict}" in text
     assert text.count("data:image/png;base64,") == 7
     assert not re.findall(r'(?:src|href)="(?!data:)', text)  # nothing to load
     assert "<script>alert" not in text  # the value of a param is text

@@ -71,7 +71,9 @@ def test_results_have_the_documented_form(project: Path) -> None:
     metrics = json.loads((project / "results/metrics.json").read_text())
     claims = metrics.pop("claims")
     assert list(claims) == list(pd.read_csv(project / "results/claims.csv")["name"])
-    assert {tuple(claim) for claim in claims.values()} == {("verdict", "estimate", "ci_low", "ci_high", "p_holm")}
+    numbers = ("verdict", "estimate", "ci_low", "ci_high")
+    assert {tuple(claim) for claim in claims.values()} == {(*numbers, "p_holm", "summary", "best_rate", "itself")}
+    assert {tuple(claim["best_rate"]) for claim in claims.values()} == {numbers}
     measures = ["train_loss", "train_accuracy", "val_loss", "val_accuracy"]
     assert {group: list(values) for group, values in metrics.items()} == {
         "baseline": measures,

@@ -4,7 +4,7 @@ A new claim is an endpoint (stages/evidence/endpoints.py), a function here that 
 CLAIMS, and its smallest effect that matters in params.yaml.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from math import inf
 
@@ -14,7 +14,8 @@ from stages import ARMS
 from stages.evidence import endpoints
 from stages.evidence.effects import Effect, NotMeasuredError, Rules, compare_seeds, require_pairs
 from stages.evidence.paired import paired_statistic
-from stages.evidence.trainings import PairedTrainings
+from stages.evidence.readings import READINGS, Reading
+from stages.evidence.trainings import Curves
 from stages.history.wording import Contrast
 
 ROWS_PER_PARAMETER = 10  # a network with fewer parameters than rows / 10 cannot overfit: there is nothing to regularize
@@ -22,45 +23,42 @@ ROWS_PER_PARAMETER = 10  # a network with fewer parameters than rows / 10 cannot
 FEWEST_EPOCHS_TO_FLUCTUATE = 5  # their last half has three changes
 
 
-def measure_faster_training(trainings: PairedTrainings, rules: Rules) -> Effect:
+def measure_faster_training(reading: Reading, rules: Rules) -> Effect:
     """Compare the epochs until both arms' shared target is reached."""
-    without, with_bn = (curves.val_accuracy for curves in trainings.at_lr())  # (E, S) each
+    majority, contrast = reading.trainings.majority, reading.trainings.contrast
+    without, with_bn = (curves.val_accuracy for curves in reading.pair)  # (E, S) each
     if len(with_bn) - 1 <= max(endpoints.EPOCHS_RUNNING, rules.smallest_effect["faster_training"]):
         raise NotMeasuredError("too few epochs for a difference that matters")
-    target = endpoints.shared_target(without, with_bn, trainings.majority)
-    best_gain = (target - trainings.majority) / endpoints.SHARE_OF_BEST_GAIN
+    target = endpoints.shared_target(without, with_bn, majority)
+    best_gain = (target - majority) / endpoints.SHARE_OF_BEST_GAIN
     # A target within the noise would time the noise.
     if best_gain < rules.smallest_effect["higher_accuracy"]:
         raise NotMeasuredError("neither arm gains over the majority class")
-    pair = [endpoints.epochs_to_target(accuracy, target) for accuracy in (without, with_bn)]
     reached = [f"{endpoints.share_that_reached(accuracy, target):.0%}" for accuracy in (without, with_bn)]
-    note = f"share of seeds that reached accuracy {target:.3f}: {trainings.contrast.compare(*reached)}"
-    return compare_seeds(pair, rules, note)
+    note = f"share of seeds that reached accuracy {target:.3f}: {contrast.compare(*reached)}"
+    return reading.compare(lambda curves: endpoints.epochs_to_target(curves.val_accuracy, target), rules, note)
 
 
-def measure_higher_accuracy(trainings: PairedTrainings, rules: Rules) -> Effect:
+def measure_higher_accuracy(reading: Reading, rules: Rules) -> Effect:
     """Compare the accuracies of the last epochs."""
-    pair = [endpoints.final_accuracy(curves.val_accuracy) for curves in trainings.at_lr()]
-    return compare_seeds(pair, rules)
+    return reading.compare(lambda curves: endpoints.final_accuracy(curves.val_accuracy), rules)
 
 
-def measure_steadier(trainings: PairedTrainings, rules: Rules) -> Effect:
+def measure_steadier(reading: Reading, rules: Rules) -> Effect:
     """Compare the fluctuations of accuracy; beside them, how far the seeds of an arm are spread at the end."""
-    changes, still, spread = [], [], []
-    epochs = len(trainings.at_lr()[0].val_accuracy) - 1
-    if epochs < FEWEST_EPOCHS_TO_FLUCTUATE:
+    if len(reading.pair[0].val_accuracy) - 1 < FEWEST_EPOCHS_TO_FLUCTUATE:
         raise NotMeasuredError("too few epochs for a fluctuation")
-    for curves in trainings.at_lr():
-        change = endpoints.fluctuation(curves.val_accuracy, curves.val_loss)
-        changes.append(change)
-        still.append(f"{(change == 0).mean():.0%}")
+    still, spread = [], []
+    for curves in reading.pair:
+        still.append(f"{(_fluctuation(curves) == 0).mean():.0%}")
         spread.append(f"{endpoints.final_accuracy(curves.val_accuracy).std(ddof=1):.3f}")
-    note = f"share of seeds whose accuracy never moves: {trainings.contrast.compare(*still)}"
-    return compare_seeds(changes, rules, f"{note}; sd over seeds: {' and '.join(spread)}")
+    note = f"share of seeds whose accuracy never moves: {reading.trainings.contrast.compare(*still)}"
+    return reading.compare(_fluctuation, rules, f"{note}; sd over seeds: {' and '.join(spread)}")
 
 
-def measure_less_covariate_shift(trainings: PairedTrainings, rules: Rules) -> Effect:
+def measure_less_covariate_shift(reading: Reading, rules: Rules) -> Effect:
     """Compare the logs of the covariate shift, gradient view; beside them, the cosine of the two gradients."""
+    trainings = reading.trainings
     without, with_bn = trainings.inside("covariate_shift")  # (E - 1, S) each
     if len(with_bn) < 2:
         raise NotMeasuredError("a single epoch is no course of a training")
@@ -70,20 +68,21 @@ def measure_less_covariate_shift(trainings: PairedTrainings, rules: Rules) -> Ef
     return compare_seeds(pair, rules, note)
 
 
-def measure_regularizes(trainings: PairedTrainings, rules: Rules) -> Effect:
+def measure_regularizes(reading: Reading, rules: Rules) -> Effect:
     """Compare the gaps between validation and training loss after the last epoch."""
+    trainings = reading.trainings
     parameters, rows = trainings.parameters, trainings.train_rows
     if parameters * ROWS_PER_PARAMETER < rows:
         raise NotMeasuredError(f"{parameters} parameters cannot overfit {rows} rows")
     # What regularizes in batch norm is the noise of the batch (Luo et al. 2019).
     if trainings.contrast.kind == "batch" and trainings.batch_size >= rows:
         raise NotMeasuredError("a full batch has no batch noise")
-    pair = [endpoints.generalization_gap(curves.train_loss, curves.val_loss) for curves in trainings.at_lr()]
-    return compare_seeds(pair, rules)
+    return reading.compare(lambda curves: endpoints.generalization_gap(curves.train_loss, curves.val_loss), rules)
 
 
-def measure_higher_learning_rates(trainings: PairedTrainings, rules: Rules) -> Effect:
+def measure_higher_learning_rates(reading: Reading, rules: Rules) -> Effect:
     """Compare the rates at which half of an arm's best gain is left."""
+    trainings = reading.trainings
     rates, majority = trainings.sweeps["bn"].rates, trainings.majority
     if rates[-1] <= trainings.lr:
         raise NotMeasuredError("lr_sweep has no rate above lr")
@@ -110,6 +109,10 @@ def measure_higher_learning_rates(trainings: PairedTrainings, rules: Rules) -> E
     return Effect(difference, inner, standard_error, f"half-gain rate {words}")
 
 
+def _fluctuation(curves: Curves) -> np.ndarray:
+    return endpoints.fluctuation(curves.val_accuracy, curves.val_loss)
+
+
 def _format_rate(log_rate: float, top: float) -> str:
     return f"{10**log_rate:.3g}" + (" (top of the sweep)" if log_rate >= np.log10(top) else "")
 
@@ -118,14 +121,16 @@ def _format_rate(log_rate: float, top: float) -> str:
 class Claim:
     """One claim: what is said of bn, in which unit, with which sign of bn - baseline, and how it is measured.
 
-    `measure` raises NotMeasuredError where the settings or the tables rule the claim out.
+    `measure` raises NotMeasuredError where the settings or the tables rule the claim out. `readings` are those that can
+    say something of the claim.
     """
 
     name: str
     predicate: str
     unit: str
     better: int
-    measure: Callable[[PairedTrainings, Rules], Effect]
+    measure: Callable[[Reading, Rules], Effect]
+    readings: Collection[str] = tuple(READINGS)
 
     def wording(self, contrast: Contrast) -> str:
         """Return the claim as a sentence."""
@@ -160,6 +165,7 @@ CLAIMS = (
         unit="ln ratio",
         better=-1,
         measure=measure_less_covariate_shift,
+        readings=("same_rate",),  # the insides of networks are measured at `lr` alone
     ),
     Claim(
         "regularizes",
@@ -174,5 +180,6 @@ CLAIMS = (
         unit="decades",
         better=1,
         measure=measure_higher_learning_rates,
+        readings=("same_rate",),  # it is about all rates at once
     ),
 )

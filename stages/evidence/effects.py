@@ -39,9 +39,6 @@ def compare_seeds(pair: Sequence[np.ndarray], rules: Rules, note: str = "") -> E
     """Compare baseline and bn seed by seed, (S,) each; a pair without a finite value is left out, and counted."""
     baseline, bn = pair
     kept = np.isfinite(baseline) & np.isfinite(bn)
-    notes = [note] if note else []
-    if not kept.all():
-        notes.insert(0, f"{(~kept).sum()} of {len(kept)} pairs left out: no finite value")
     require_pairs(int(kept.sum()))
     without, with_bn = baseline[kept], bn[kept]
     by_pair = with_bn - without
@@ -49,9 +46,17 @@ def compare_seeds(pair: Sequence[np.ndarray], rules: Rules, note: str = "") -> E
         paired_difference(without, with_bn, alpha=rules.alpha, resamples=rules.resamples),
         inner=paired_interval(without, with_bn, alpha=2 * rules.alpha),
         standard_error=float(by_pair.std(ddof=1) / np.sqrt(len(by_pair))),
-        note="; ".join(notes),
+        note=note_left_out(kept, note),
         by_pair=by_pair,
     )
+
+
+def note_left_out(kept: np.ndarray, note: str) -> str:
+    """Return the note, and before it how many pairs (S,) were not kept."""
+    if kept.all():
+        return note
+    left_out = f"{(~kept).sum()} of {len(kept)} pairs left out: no finite value"
+    return f"{left_out}; {note}" if note else left_out
 
 
 def require_pairs(n: int) -> None:

@@ -67,7 +67,7 @@ def paired_statistic(
         return statistic(rows[with_bn].mean(axis=-2)) - statistic(rows[without].mean(axis=-2))
 
     estimate = float(difference(*pair))
-    standard_error = _bootstrap_standard_error(pair, difference, resamples, _batch(rows.size), seed)
+    standard_error = _bootstrap_standard_error(pair, difference, resamples, batch_size(rows.size), seed)
     intervals = []
     for alpha in alphas:
         reach = stdtrit(pair.shape[1] - 1, 1 - alpha / 2) * standard_error
@@ -78,7 +78,7 @@ def paired_statistic(
         permutation_type="samples",
         n_resamples=resamples,
         vectorized=True,
-        batch=_batch(rows.size),
+        batch=batch_size(rows.size),
         rng=seed,
     )
     return PairedDifference(estimate, *intervals[0], float(test.pvalue), pair.shape[1]), intervals, standard_error
@@ -91,7 +91,7 @@ def ratio_of_medians(
 
     Values are not negative. The ratio is infinite where the baseline's median is 0.
     """
-    random, batch = np.random.default_rng(seed), _batch(baseline.size)
+    random, batch = np.random.default_rng(seed), batch_size(baseline.size)
     ratios = []
     for first in range(0, resamples, batch):
         size = min(batch, resamples - first), baseline.size
@@ -137,7 +137,7 @@ def minimum_detectable_effect(standard_error: float, alpha: float = 0.05, power:
     return float((ndtri(1 - alpha / 2) + ndtri(power)) * standard_error)
 
 
-def _batch(numbers: int) -> int:
+def batch_size(numbers: int) -> int:
     """Return how many resamples of so many numbers to hold at once: 1000, but no more than memory bears."""
     return int(np.clip(NUMBERS_AT_ONCE // numbers, 1, 1000))
 
@@ -173,7 +173,7 @@ def _sign_flip_p_value(differences: np.ndarray, resamples: int, seed: int) -> fl
         np.mean,
         permutation_type="samples",
         n_resamples=resamples,
-        batch=_batch(len(differences)),
+        batch=batch_size(len(differences)),
         vectorized=True,
         rng=seed,
     )

@@ -1,8 +1,9 @@
 """What a comparison says in numbers: for metrics.json, claims.csv, MLflow, and the terminal."""
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from itertools import product
 from typing import Any
 
@@ -11,8 +12,14 @@ import pandas as pd
 
 from stages.evidence.claims import CLAIMS
 from stages.evidence.comparison import Comparison
-from stages.evidence.verdicts import FEWEST_PAIRS, INCONCLUSIVE, Judgement
+from stages.evidence.readings import describe_best_rates
+from stages.evidence.verdicts import FEWEST_PAIRS, INCONCLUSIVE, NO_PRACTICAL_DIFFERENCE, NOT_MEASURED, Judgement
 from stages.history.wording import Contrast
+
+COLUMNS = 80  # of a terminal
+SHORT = {NO_PRACTICAL_DIFFERENCE: "no pract. diff.", NOT_MEASURED: "-"}
+UNITS = {claim.name: claim.unit for claim in CLAIMS}
+READING_NAMES = ("verdict", "estimate", "ci_low", "ci_high", "p_holm", "n", "note")
 
 
 def collect_metrics(comparison: Comparison) -> dict[str, dict[str, Any]]:
@@ -36,15 +43,29 @@ def collect_claims(judgements: Sequence[Judgement]) -> dict[str, dict[str, Any]]
     """Return the part of metrics.json on the claims."""
     claims: dict[str, dict[str, Any]] = {}
     for judged in judgements:
-        numbers = {name: getattr(judged, name) for name in ("estimate", "ci_low", "ci_high", "p_holm")}
-        claims[judged.name] = {"verdict": judged.verdict} | _finite(numbers)
+        claim = _verdict_and(judged, "estimate", "ci_low", "ci_high", "p_holm") | {"summary": judged.summary}
+        for reading, other in other_readings(judged).items():
+            claim[reading] = _verdict_and(other, "estimate", "ci_low", "ci_high")
+        claims[judged.name] = claim
     return claims
+
+
+def other_readings(judged: Judgement) -> dict[str, Judgement]:
+    """Return the judgements on the same claim in the readings beside the same rate."""
+    found = {"best_rate": judged.best_rate, "itself": judged.itself}
+    return {reading: other or Judgement(judged.name) for reading, other in found.items()}
 
 
 def collect_tags(judgements: Sequence[Judgement]) -> dict[str, str]:
     """Return the verdicts as tags of MLflow's run."""
-    tags = {f"claims.{judged.name}": judged.verdict for judged in judgements}
-    return tags | {f"claims.{judged.name}.without_born_dead": judged.verdict_alive for judged in judgements}
+    tags: dict[str, str] = {}
+    for judged in judgements:
+        name = f"claims.{judged.name}"
+        tags |= {name: judged.verdict, f"{name}.summary": judged.summary}
+        tags[f"{name}.without_born_dead"] = judged.verdict_alive
+        for reading, other in other_readings(judged).items():
+            tags[f"{name}.{reading}"] = other.verdict
+    return tags
 
 
 def collect_numbers(comparison: Comparison) -> dict[str, float | None]:
@@ -75,18 +96,23 @@ def collect_details(judgements: Sequence[Judgement]) -> dict[str, float | None]:
 
 
 def tabulate_claims(judgements: Sequence[Judgement], contrast: Contrast) -> pd.DataFrame:
-    """Return one row per claim: its wording and unit, and all that was found."""
+    """Return one row per claim: its wording and unit, and all that was found; READING_NAMES for each other reading."""
     rows = []
     for claim, judged in zip(CLAIMS, judgements, strict=True):
-        rows.append({"wording": claim.wording(contrast), "unit": claim.unit} | asdict(judged))
-    return pd.DataFrame(rows).set_index("name").reset_index()
+        row: dict[str, Any] = {"name": claim.name, "wording": claim.wording(contrast), "unit": claim.unit}
+        row |= {field.name: getattr(judged, field.name) for field in fields(judged)}
+        for reading, other in other_readings(judged).items():
+            del row[reading]
+            row |= {f"{reading}_{name}": getattr(other, name) for name in READING_NAMES}
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def describe_power(judged: Judgement) -> str:
     """Say what an inconclusive comparison could have found."""
     if judged.n < FEWEST_PAIRS:
         return f"{judged.n} pairs are too few for any verdict"
-    return f"{judged.n} pairs detect a difference of {judged.minimum_detectable:.3g} with 80% power, uncorrected"
+    return f"{judged.n} pairs detect {judged.minimum_detectable:.3g} with 80% power, uncorrected"
 
 
 def format_p(p_value: float) -> str:
@@ -95,44 +121,77 @@ def format_p(p_value: float) -> str:
 
 
 def format_report(comparison: Comparison) -> str:
-    """Return the tables that end a run in the terminal."""
-    difference, confidence = comparison.difference, comparison.confidence
-    labels, lr = comparison.trainings.contrast.labels, comparison.trainings.lr
+    """Return the tables that end a run in the terminal, at most 80 columns wide."""
+    trainings, difference = comparison.trainings, comparison.difference
+    labels = trainings.contrast.labels
     width = max(map(len, labels.values()))
-    lines = [f"Final validation accuracy at learning rate {lr:g}, mean over {difference.n} paired seeds"]
+    lines = [f"Final validation accuracy at learning rate {trainings.lr:g}, mean over {difference.n} paired seeds"]
     for arm, label in labels.items():
-        lines.append(f"  {label:{width}}   {comparison.pairs[arm].mean():8.4f}")
-    interval = f"{100 * confidence:g}% interval [{difference.ci_low:+.4f}, {difference.ci_high:+.4f}]"
-    found = f"{difference.estimate:+8.4f}   {interval}, p {format_p(difference.p_value)}"
-    lines.append(f"  {'difference':{width}}   {found}")
+        lines.append(f"  {label:{width}} {comparison.pairs[arm].mean():8.4f}")
+    interval = f"{100 * comparison.confidence:g}% [{difference.ci_low:+.4f}, {difference.ci_high:+.4f}]"
+    found = f"{difference.estimate:+8.4f} {interval}, p {format_p(difference.p_value)}"
+    lines.append(f"  {'difference':{width}} {found}")
     for arm, final in comparison.finals.items():
         finite = np.isfinite(final).all(axis=1)
         lost = int((~finite).sum())
         if lost:
             lines.append(f"  {arm}: {lost} of {len(final)} seeds ended with a loss that is not finite")
-    return "\n".join([*lines, "", *format_verdicts(comparison.judgements, confidence)])
+    rates = describe_best_rates(trainings)
+    verdicts = format_verdicts(comparison.judgements, comparison.confidence, rates)
+    return "\n".join([*lines, "", *verdicts])
 
 
-def format_verdicts(judgements: Sequence[Judgement], confidence: float) -> list[str]:
-    """Return the table of verdicts, at most 100 columns wide, and under it what qualifies them."""
+def format_verdicts(judgements: Sequence[Judgement], confidence: float, best_rates: str) -> list[str]:
+    """Return the verdicts of all readings, and under them their numbers and what qualifies them.
+
+    `best_rates` says in words which rates were selected.
+    """
+    lines = [f"{'verdict':22}{'same rate':16}{'best rates':16}{'network itself':16}in all"]
+    for judged in judgements:
+        verdicts = [judged.verdict, *(other.verdict for other in other_readings(judged).values()), judged.summary]
+        words = [f"{SHORT.get(verdict, verdict):16}" for verdict in verdicts]
+        lines.append(f"{judged.name:22}{''.join(words)}".rstrip())
+    lines += ["", *_format_numbers(judgements, "same rate", confidence)]
+    for reading, name in {"best_rate": "best rates", "itself": "network itself"}.items():
+        others = [other_readings(judged)[reading] for judged in judgements]
+        lines += _format_numbers(others, name, confidence)
+    lines += ["", *textwrap.wrap(f"best rates: {best_rates}", COLUMNS, subsequent_indent="  ")]
+    for judged in judgements:
+        for note in _qualify(judged):
+            lines += textwrap.wrap(f"{judged.name}: {note}", COLUMNS, subsequent_indent="  ")
+    return lines
+
+
+def _format_numbers(judgements: Sequence[Judgement], name: str, confidence: float) -> list[str]:
+    """Return a table with a row for each claim that was measured, or nothing where none was."""
+    measured = [judged for judged in judgements if judged.n]
+    if not measured:
+        return []
     interval = f"{100 * confidence:g}% interval"
-    head = f"{'claim, unit of bn - baseline':30} {'verdict':23} {'estimate':>9}"
-    lines = [f"{head} {interval:>20} {'p (Holm)':>8} {'wins':>5}"]
-    for claim, judged in zip(CLAIMS, judgements, strict=True):
-        what = f"{claim.name}, {claim.unit}"
-        line = f"{what:30} {judged.verdict:23}"
-        if judged.n == 0:
-            lines.append(f"{line} {judged.note}")
-            continue
+    lines = [f"{f'{name}, bn - baseline':30} {'estimate':>9} {interval:>21} {'p (Holm)':>8} {'wins':>5}"]
+    for judged in measured:
+        what = f"{judged.name}, {UNITS[judged.name]}"
         interval = f"[{judged.ci_low:+.3g}, {judged.ci_high:+.3g}]"
         wins = "" if math.isnan(judged.probability_better) else f"{judged.probability_better:.0%}"
-        lines.append(f"{line} {judged.estimate:+9.3g} {interval:>20} {judged.p_holm:8.2g} {wins:>5}".rstrip())
-    for judged in judgements:
-        if judged.verdict == INCONCLUSIVE:
-            lines.append(f"  {judged.name}: {describe_power(judged)}")
-        if judged.verdict_alive != judged.verdict:
-            lines.append(f"  {judged.name}: {judged.verdict_alive} without the seeds born dead")
+        line = f"{what:30} {judged.estimate:+9.3g} {interval:>21} {judged.p_holm:8.2g} {wins:>5}"
+        lines.append(line.rstrip())
     return lines
+
+
+def _qualify(judged: Judgement) -> list[str]:
+    """Return what a verdict at the same rate leaves open."""
+    notes = []
+    if judged.n == 0:
+        notes.append(f"not measured: {judged.note}")
+    if judged.verdict == INCONCLUSIVE:
+        notes.append(describe_power(judged))
+    if judged.verdict_alive != judged.verdict:
+        notes.append(f"{judged.verdict_alive} without the seeds born dead")
+    return notes
+
+
+def _verdict_and(judged: Judgement, *names: str) -> dict[str, Any]:
+    return {"verdict": judged.verdict} | _finite({name: getattr(judged, name) for name in names})
 
 
 def _finite(values: Mapping[str, float]) -> dict[str, float | None]:

@@ -1,6 +1,6 @@
 """What the trainings of both arms have left, as arrays: claims are judged on it, and figures drawn from it."""
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Collection, Mapping, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from stages import ARMS, MEASURES
 from stages.evidence.endpoints import final_accuracy
 from stages.history.wording import BATCH_NORM, Contrast
 
+EXACT = "_exact"  # ends the names of a history's columns with exact statistics
 LOOKED_AT = (  # of the diagnostics: what the claims are judged by and the figures show
     "covariate_shift",
     "gradient_cosine",
@@ -36,48 +37,63 @@ class Curves:
     val_loss: np.ndarray
     val_accuracy: np.ndarray
 
+    def apply(self, change: Callable[[np.ndarray], np.ndarray]) -> "Curves":
+        """Return what becomes of every measure."""
+        # The last digits of a sum depend on the order in memory: it is that of seeds who were never left out.
+        changed = {name: np.ascontiguousarray(change(getattr(self, name))) for name in MEASURES}
+        return Curves(**changed)
+
     def __getitem__(self, index: Any) -> "Curves":
         """Return the same part of every measure."""
-        # The last digits of a sum depend on the order in memory: it is that of seeds who were never left out.
-        parts = {name: np.ascontiguousarray(getattr(self, name)[index]) for name in MEASURES}
-        return Curves(**parts)
+        return self.apply(lambda values: values[index])
+
+    def at_places(self, places: np.ndarray) -> "Curves":
+        """Return of curves (L, E, S) those of each seed at its own place among the rates (S,): (E, S) each."""
+        return self.apply(lambda values: np.take_along_axis(values, places[None, None], axis=0)[0])
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """All networks of one arm: `rates` (L,) and `seeds` (S,), both ascending, and `curves` (L, E, S)."""
+    """All networks of one arm: `rates` (L,) and `seeds` (S,), both ascending, and `curves` (L, E, S).
+
+    `exact` are the curves with exact statistics in place of running averages, where the arm has those.
+    """
 
     rates: np.ndarray
     seeds: np.ndarray
     curves: Curves
+    exact: Curves | None = None
 
     @classmethod
     def of(cls, history: pd.DataFrame) -> "Sweep":
         """Arrange a history: a row per (lr, seed, epoch), in any order."""
         rows = history.sort_values(["lr", "seed", "epoch"])
-        return cls._arrange(lambda name: rows[name].to_numpy())
+        return cls._arrange(lambda name: rows[name].to_numpy(), history.columns)
 
     @classmethod
     def read(cls, path: str | Path) -> "Sweep":
         """Read history.parquet, whose rows are sorted by lr, seed, epoch."""
         file = parquet.ParquetFile(path)
-        return cls._arrange(lambda name: file.read([name]).column(0).to_numpy())
+        return cls._arrange(lambda name: file.read([name]).column(0).to_numpy(), file.schema_arrow.names)
 
     @classmethod
-    def _arrange(cls, column: Callable[[str], np.ndarray]) -> "Sweep":
+    def _arrange(cls, column: Callable[[str], np.ndarray], names: Collection[str]) -> "Sweep":
         """Make arrays of sorted columns, each asked for by its name and let go: there may be millions of rows."""
         rates, seeds, epochs = (np.unique(column(name)) for name in ("lr", "seed", "epoch"))
         shape = len(rates), len(seeds), len(epochs)
-        curves = {}
-        for name in MEASURES:
-            by_epoch = column(name).reshape(shape).swapaxes(1, 2)  # (L, E, S)
-            curves[name] = np.ascontiguousarray(by_epoch)
-        return cls(rates, seeds, Curves(**curves))
 
-    def at(self, lr: float) -> Curves:
-        """Return the curves at one rate, (E, S) each."""
+        def arrange(suffix: str) -> Curves:
+            by_seed = {name: column(name + suffix).reshape(shape) for name in MEASURES}
+            return Curves(**by_seed).apply(lambda values: values.swapaxes(1, 2))  # (L, E, S)
+
+        has_exact = f"val_accuracy{EXACT}" in names and not np.isnan(column(f"val_accuracy{EXACT}")).all()
+        return cls(rates, seeds, arrange(""), arrange(EXACT) if has_exact else None)
+
+    def at(self, lr: float, *, exact: bool = False) -> Curves:
+        """Return the curves at one rate, (E, S) each; the exact ones where there are any."""
         (place,) = np.flatnonzero(self.rates == lr)
-        return self.curves[place]
+        curves = self.exact if exact and self.exact else self.curves
+        return curves[place]
 
     def final_accuracy(self) -> np.ndarray:
         """Return the final validation accuracy of every network, (S, L)."""
@@ -86,7 +102,8 @@ class Sweep:
     def without(self, seeds: Set[int]) -> "Sweep":
         """Return the sweep without some seeds."""
         kept = ~np.isin(self.seeds, list(seeds))
-        return Sweep(self.rates, self.seeds[kept], self.curves[..., kept])
+        exact = self.exact[..., kept] if self.exact else None
+        return Sweep(self.rates, self.seeds[kept], self.curves[..., kept], exact)
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,15 @@ no practical difference the 1 - 2 alpha interval lies inside +- the smallest eff
                         Schuirmann 1987; at alpha = 0.05 this is the 90% interval)
 inconclusive            none of these; the minimum detectable effect says what this many seeds could have shown
 not measured            the settings, or the tables, rule the claim out; the note says why
+
+Each reading (stages/evidence/readings.py) has verdicts of its own. In all of them a claim
+
+holds    is supported in every reading that is measured
+fails    is supported in none
+depends  neither
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import nan
 
@@ -17,10 +24,12 @@ import numpy as np
 from stages.evidence.claims import CLAIMS, Claim
 from stages.evidence.effects import Effect, NotMeasuredError, Rules
 from stages.evidence.paired import PairedDifference, holm, minimum_detectable_effect, probability_better
+from stages.evidence.readings import READINGS
 from stages.evidence.trainings import PairedTrainings
 
 SUPPORTED, REFUTED, INCONCLUSIVE = "supported", "refuted", "inconclusive"
 NO_PRACTICAL_DIFFERENCE, NOT_MEASURED = "no practical difference", "not measured"
+HOLDS, DEPENDS, FAILS = "holds", "depends", "fails"
 FEWEST_PAIRS = 8  # with fewer, the least p of a sign-flip test does not survive Holm's correction for six at 0.05
 
 
@@ -31,6 +40,9 @@ class Judgement:
     `p_holm` is corrected for the claims that were measured. `probability_better` is the share of seeds where bn is
     better (ties count half) with Wilson's interval; a claim that only all seeds together decide has none. `n` counts
     pairs. The three `alive` fields leave out the seeds born dead in either arm.
+
+    The numbers are those at the same rate; `best_rate` and `itself` judge the same claim in those readings, and
+    `summary` is what all readings say together.
     """
 
     name: str
@@ -50,17 +62,46 @@ class Judgement:
     estimate_alive: float = nan
     verdict_alive: str = NOT_MEASURED
     note: str = ""
+    summary: str = NOT_MEASURED
+    best_rate: "Judgement | None" = None
+    itself: "Judgement | None" = None
 
 
 def judge(trainings: PairedTrainings, rules: Rules) -> tuple[Judgement, ...]:
     """Return the judgement on each of CLAIMS, in their order, with what it would be without the seeds born dead."""
-    judgements = _judge_once(trainings, rules)
+    judgements = _judge_once(trainings, rules, "same_rate")
+    best_rate = _judge_once(trainings, rules, "best_rate")
+    itself = _judge_once(trainings, rules, "itself")
     dead = trainings.born_dead()
     alive = _judge_alive(trainings.without(dead), rules) if dead else judgements
     merged = []
-    for judged, rest in zip(judgements, alive, strict=True):
-        merged.append(replace(judged, n_alive=rest.n, estimate_alive=rest.estimate, verdict_alive=rest.verdict))
+    for judged, rest, *others in zip(judgements, alive, best_rate, itself, strict=True):
+        merged.append(
+            replace(
+                judged,
+                n_alive=rest.n,
+                estimate_alive=rest.estimate,
+                verdict_alive=rest.verdict,
+                summary=summarize([judged.verdict, *(other.verdict for other in others)]),
+                best_rate=others[0],
+                itself=others[1],
+            )
+        )
     return tuple(merged)
+
+
+def summarize(verdicts: Sequence[str]) -> str:
+    """Return what the verdicts of all readings on a claim say together.
+
+    That a claim holds needs no correction for the number of readings, for it asks for all of them at once
+    (intersection-union test, Berger 1982).
+    """
+    supported = [verdict == SUPPORTED for verdict in verdicts if verdict != NOT_MEASURED]
+    if not supported:
+        return NOT_MEASURED
+    if all(supported):
+        return HOLDS
+    return DEPENDS if any(supported) else FAILS
 
 
 def decide(claim: Claim, difference: PairedDifference, inner: tuple[float, float], p_holm: float, rules: Rules) -> str:
@@ -78,17 +119,12 @@ def decide(claim: Claim, difference: PairedDifference, inner: tuple[float, float
 def _judge_alive(alive: PairedTrainings, rules: Rules) -> list[Judgement]:
     if len(alive.sweeps["baseline"].seeds) < 2:
         return [Judgement(claim.name) for claim in CLAIMS]
-    return _judge_once(alive, rules)
+    return _judge_once(alive, rules, "same_rate")
 
 
-def _judge_once(trainings: PairedTrainings, rules: Rules) -> list[Judgement]:
-    measured: dict[str, Effect] = {}
-    reasons: dict[str, str] = {}
-    for claim in CLAIMS:
-        try:
-            measured[claim.name] = claim.measure(trainings, rules)
-        except NotMeasuredError as reason:
-            reasons[claim.name] = str(reason)
+def _judge_once(trainings: PairedTrainings, rules: Rules, reading: str) -> list[Judgement]:
+    """Judge the claims in one reading; Holm's correction is for those that it measures."""
+    measured, reasons = _measure(trainings, rules, reading)
     corrected = holm([effect.difference.p_value for effect in measured.values()])
     p_holm = dict(zip(measured, corrected, strict=True))
     judgements = []
@@ -99,6 +135,25 @@ def _judge_once(trainings: PairedTrainings, rules: Rules) -> list[Judgement]:
             smallest = rules.smallest_effect[claim.name]
             judgements.append(Judgement(claim.name, smallest_effect=smallest, note=reasons[claim.name]))
     return judgements
+
+
+def _measure(trainings: PairedTrainings, rules: Rules, reading: str) -> tuple[dict[str, Effect], dict[str, str]]:
+    """Return the effects of the claims that can be measured in a reading, and of the others why they cannot."""
+    try:
+        read = READINGS[reading](trainings)
+    except NotMeasuredError as reason:
+        return {}, {claim.name: str(reason) for claim in CLAIMS}
+    measured: dict[str, Effect] = {}
+    reasons: dict[str, str] = {}
+    for claim in CLAIMS:
+        if reading not in claim.readings:
+            reasons[claim.name] = "this reading does not apply"
+            continue
+        try:
+            measured[claim.name] = claim.measure(read, rules)
+        except NotMeasuredError as reason:
+            reasons[claim.name] = str(reason)
+    return measured, reasons
 
 
 def _judgement(claim: Claim, effect: Effect, p_holm: float, rules: Rules) -> Judgement:

@@ -16,12 +16,14 @@ from stages.evidence.comparison import Comparison
 from stages.evidence.gallery import Picture
 from stages.evidence.page.play import collect_play
 from stages.evidence.page.words import MEASURED, state_answer
-from stages.evidence.summary import describe_power, format_p
+from stages.evidence.readings import describe_best_rates
+from stages.evidence.summary import describe_power, format_p, other_readings
 from stages.evidence.verdicts import NO_PRACTICAL_DIFFERENCE, REFUTED, SUPPORTED, Judgement
 
 HERE = Path(__file__).parent
 SCRIPTS = ("numbers.js", "page.js")
 MARKS = {SUPPORTED: "supported", REFUTED: "refuted", NO_PRACTICAL_DIFFERENCE: "none"}  # else open
+READINGS = {"best_rate": "Each at its best rate", "itself": "The network itself"}
 
 
 def render_report(comparison: Comparison, pictures: Sequence[Picture], params: Mapping[str, Any]) -> str:
@@ -44,6 +46,7 @@ def render_report(comparison: Comparison, pictures: Sequence[Picture], params: M
         p=format_p(comparison.difference.p_value),
         confidence=f"{100 * comparison.confidence:g}%",
         lr=trainings.lr,
+        best_rates=describe_best_rates(trainings),
         rows=trainings.train_rows,
         classes=comparison.classes,
         claims=list(_rows(comparison)),
@@ -66,6 +69,7 @@ def _rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
         yield {
             "wording": claim.wording(comparison.trainings.contrast),
             "verdict": judged.verdict,
+            "summary": judged.summary,
             "mark": MARKS.get(judged.verdict, "open"),
             "rows": [("Measured", MEASURED[claim.name]), *_found(claim, judged, comparison)],
         }
@@ -73,6 +77,21 @@ def _rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
 
 def _found(claim: Claim, judged: Judgement, comparison: Comparison) -> Iterator[tuple[str, str]]:
     """Yield what opens under a claim: a term and its description each."""
+    yield from _at_same_rate(claim, judged, comparison)
+    for reading, other in other_readings(judged).items():
+        yield READINGS[reading], _describe(claim, other)
+
+
+def _describe(claim: Claim, judged: Judgement) -> str:
+    """Say in a line what was found in a reading."""
+    if judged.n == 0:
+        return f"{judged.verdict}: {judged.note}"
+    interval = f"{judged.ci_low:+.3g} to {judged.ci_high:+.3g}"
+    found = f"{judged.estimate:+.3g} {claim.unit}, interval {interval}, p {format_p(judged.p_holm)} (Holm)"
+    return f"{judged.verdict}: {found}" + (f"; {judged.note}" if judged.note else "")
+
+
+def _at_same_rate(claim: Claim, judged: Judgement, comparison: Comparison) -> Iterator[tuple[str, str]]:
     if judged.n == 0:
         yield "Not measured", judged.note
         return

@@ -4,6 +4,9 @@ from collections.abc import Sequence
 
 from stages.evidence.claims import CLAIMS
 from stages.evidence.verdicts import (
+    DEPENDS,
+    FAILS,
+    HOLDS,
     INCONCLUSIVE,
     NO_PRACTICAL_DIFFERENCE,
     NOT_MEASURED,
@@ -44,6 +47,11 @@ DOES = {
     INCONCLUSIVE: "leave open",
     NOT_MEASURED: "could not measure",
 }
+SUMMARIES = (  # of how many: one, or more
+    (HOLDS, "holds", "hold"),
+    (DEPENDS, "depends on the reading", "depend on the reading"),
+    (FAILS, "fails", "fail"),
+)
 
 
 def state_answer(judgements: Sequence[Judgement], subject: str, pairs: int) -> str:
@@ -54,4 +62,17 @@ def state_answer(judgements: Sequence[Judgement], subject: str, pairs: int) -> s
         if named:
             parts.append(f"{does} {NUMBERS[len(named)]} ({', '.join(named)})")
     found = " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else parts[0]
-    return f"Of {NUMBERS[len(CLAIMS)]} claims about {subject}, {pairs} pairs of networks {found}."
+    return (
+        f"Of {NUMBERS[len(CLAIMS)]} claims about {subject}, {pairs} pairs of networks at one learning rate {found}."
+        f" {_sum_up(judgements)}"
+    )
+
+
+def _sum_up(judgements: Sequence[Judgement]) -> str:
+    """Return in a sentence what all readings of the claims say together."""
+    parts = []
+    for summary, one, many in SUMMARIES:
+        named = [SHORT[judged.name] for judged in judgements if judged.summary == summary]
+        if named:
+            parts.append(f"{NUMBERS[len(named)]} {one if len(named) == 1 else many} ({', '.join(named)})")
+    return f"Read in every way that was measured, {', '.join(parts)}." if parts else ""
