@@ -1,7 +1,7 @@
 """params.yaml, typed and checked.
 
 yaml.py     what DVC reads in a text
-schema.py   the sections, the keys, and what each may hold
+schema.py   the sections, the keys, and what each may hold; sections.py: what a section is
 limits.py   what they take in memory, against what is there
 errors.py   one line for each wrong value
 load.py     all of it: from the file to `Params`

@@ -10,7 +10,8 @@ from typing import Any
 import psutil
 
 from stages import shorten
-from stages.params.schema import Params, flatten
+from stages.params.schema import Params
+from stages.params.sections import flatten
 from stages.params.yaml import parse_yaml
 
 MOST_CHANGES = 8

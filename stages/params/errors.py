@@ -7,7 +7,8 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from stages import MOST_SHOWN, shorten
-from stages.params.schema import Params, Section, list_keys, section_of
+from stages.params.schema import Params
+from stages.params.sections import Section, list_keys, section_of
 
 MOST_LINES = 20
 

@@ -9,10 +9,8 @@ import psutil
 from stages import InputError, shorten
 from stages.params.schema import Params
 
-FINAL_EPOCHS = 10  # of the other rates, `compare` looks at these alone
-HISTORY_ROW, DIAGNOSTICS_ROW = 48, 64  # bytes
-COPIES_IN_COMPARE = 3  # read, put together, arranged by epoch and seed: docs/scaling.md has what was measured
 BYTES_PER_PARAMETER = 16  # the weight, its gradient, and two means of it that Adam keeps
+HISTORY, DIAGNOSTICS = 4 * 8, 8 * 8  # bytes of a network after an epoch, as `compare` holds them
 
 
 def check_memory(params: Params) -> None:
@@ -21,12 +19,13 @@ def check_memory(params: Params) -> None:
     if params.data.samples is not None:
         columns = 3  # two features and the class, of 8 bytes
         lines += _too_much(f"data.samples = {shorten(params.data.samples)}", params.data.samples * columns * 8)
-    for key, hidden in {"model.hidden": params.model.hidden, "bn.hidden": params.bn.hidden}.items():
-        lines += _too_much(f"{key} = {shorten(hidden)}", _network_bytes(hidden or [], 1) * len(params.rates))
-    networks = f"seeds = {shorten(params.seeds)} with epochs = {shorten(params.epochs)}"
-    lines += _too_much(
-        f"{networks} and {len(params.rates)} learning rates", max(_block_bytes(params), _compare_bytes(params))
-    )
+    for key, hidden in {"model.hidden": params.model.hidden, "bn.hidden": params.bn.hidden or []}.items():
+        needed = _network_bytes(hidden, features=1) * len(params.rates)
+        lines += _too_much(f"{key} = {shorten(hidden)}", needed)
+    rates = len(params.rates)
+    networks = f"seeds = {shorten(params.seeds)} with epochs = {shorten(params.epochs)} and {rates} learning rates"
+    per_pair = 2 * (params.epochs + 1) * (rates * HISTORY + DIAGNOSTICS)
+    lines += _too_much(networks, params.seeds * per_pair)
     if lines:
         raise InputError("\n".join(lines))
 
@@ -56,19 +55,6 @@ def _network_bytes(hidden: Sequence[int], features: int) -> int:
     for inputs, outputs in pairwise(widths):
         weights += inputs * outputs
     return weights * BYTES_PER_PARAMETER
-
-
-def _block_bytes(params: Params) -> int:
-    """Return what the history of a block takes, which has one seed at least."""
-    return len(params.rates) * (params.epochs + 1) * HISTORY_ROW
-
-
-def _compare_bytes(params: Params) -> int:
-    """Return what `compare` holds of both arms: every epoch at `lr`, and the last ones at the other rates."""
-    epochs = params.epochs + 1
-    at_lr = epochs * (HISTORY_ROW + DIAGNOSTICS_ROW)
-    elsewhere = (len(params.rates) - 1) * min(epochs, FINAL_EPOCHS) * HISTORY_ROW
-    return 2 * params.seeds * (at_lr + elsewhere) * COPIES_IN_COMPARE
 
 
 def _gigabytes(count: int) -> str:

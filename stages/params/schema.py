@@ -3,13 +3,12 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
-from pydantic.fields import FieldInfo
+from pydantic import Field, PositiveInt, model_validator
 
 from stages import InputError, shorten
+from stages.params.sections import Section, UsedBy, flatten, used_by
 
 NOISY_SOURCES = {"circles", "moons", "spirals"}
 GENERATED_SOURCES = NOISY_SOURCES | {"tutorial_rings"}
@@ -17,23 +16,9 @@ REAL_SOURCES = {"breast_cancer", "digits", "wine"}
 NORMALIZERS = ("batch", "layer", "group")
 
 MOST_RATES = MOST_LAYERS = 1000
-MOST_IN_BATCH = 10**9  # more than there are rows: all of them
+HUGE = 10**9  # more than any table has rows, or any layer features
 
 LearningRate = Annotated[float, Field(ge=1e-10, le=1e10)]  # beyond, a step in float32 is nothing or infinite
-
-
-class Section(BaseModel):
-    """A part of params.yaml: every key must be there, no other may; `description` says what its value may be."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-@dataclass(frozen=True)
-class UsedBy:
-    """Marks a setting of `bn` that only some kinds use: under any other it must have its default."""
-
-    kinds: tuple[str, ...]
-    default: Any
 
 
 class DataParams(Section):
@@ -55,7 +40,7 @@ class DataParams(Section):
     seed: int = Field(ge=0, lt=2**32, description="a whole number from 0 to 4294967295")
 
     @model_validator(mode="after")
-    def _settings_fit_the_source(self) -> "DataParams":
+    def _only_a_csv_has_columns_to_choose(self) -> "DataParams":
         for_csv: dict[str, Any] = {"target": None, "drop": [], "encode": False}
         for name, idle in for_csv.items():
             value = getattr(self, name)
@@ -66,6 +51,10 @@ class DataParams(Section):
                 )
         if self.target in self.drop:
             raise ValueError(f"data.drop = {shorten(self.drop)} contradicts data.target = {shorten(self.target)}")
+        return self
+
+    @model_validator(mode="after")
+    def _only_generated_rows_have_samples_and_noise(self) -> "DataParams":
         if self.samples is not None and self.source not in GENERATED_SOURCES:
             raise ValueError(
                 f"data.samples = {shorten(self.samples)} contradicts data.source = {shorten(self.source)},"
@@ -135,32 +124,24 @@ class NormalizationParams(Section):
     )
     affine: Annotated[bool, UsedBy(NORMALIZERS, default=True)] = Field(description="true or false")
     inputs: Annotated[bool, UsedBy(NORMALIZERS, default=False)] = Field(description="true or false")
-    groups: Annotated[PositiveInt, UsedBy(("group",), default=1)] = Field(description="a whole number of at least 1")
+    groups: Annotated[int, UsedBy(("group",), default=1)] = Field(
+        ge=1, le=HUGE, description=f"a whole number from 1 to {HUGE}"
+    )
 
     @model_validator(mode="after")
     def _settings_fit_the_kind(self) -> "NormalizationParams":
         wrong = []
-        for name, used_by in bn_settings().items():
+        for name, mark in used_by(NormalizationParams).items():
             value = getattr(self, name)
-            if self.kind in used_by.kinds or value == used_by.default:
+            if self.kind in mark.kinds or value == mark.default:
                 continue
             wrong.append(
                 f"bn.{name} = {value!r} contradicts bn.kind = {self.kind!r}, which makes no use of it:"
-                f" expected {str(used_by.default).lower()}, or kind: {', '.join(used_by.kinds)}"
+                f" expected {str(mark.default).lower()}, or kind: {', '.join(mark.kinds)}"
             )
         if wrong:
             raise ValueError("\n".join(wrong))
         return self
-
-
-def bn_settings() -> dict[str, UsedBy]:
-    """Return of each setting of `bn` that some kinds make no use of: which kinds do, and its default."""
-    settings = {}
-    for name, field in NormalizationParams.model_fields.items():
-        for mark in field.metadata:
-            if isinstance(mark, UsedBy):
-                settings[name] = mark
-    return settings
 
 
 Effect = Annotated[float, Field(gt=0, le=1e10)]
@@ -207,8 +188,8 @@ class Params(Section):
     epochs: int = Field(ge=1, description="a whole number of at least 1")
     batch_size: int = Field(
         ge=2,
-        le=MOST_IN_BATCH,
-        description=f"a whole number from 2, for one example cannot be normalized, to {MOST_IN_BATCH}",
+        le=HUGE,
+        description=f"a whole number from 2, for one example cannot be normalized, to {HUGE}",
     )
     optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = Field(description="one of adam, adamw, sgd, rmsprop")
     momentum: float = Field(ge=0, lt=1, description="a number from 0 to below 1")
@@ -255,34 +236,3 @@ def check_widths(kind: str, groups: int, widths: Sequence[int], what: str) -> No
     for width in widths:
         if width % groups or width < 2 * groups:
             raise InputError(f"{what} contradicts {contradicted}: expected {allowed} of at least {2 * groups}")
-
-
-def section_of(field: FieldInfo) -> type[Section] | None:
-    """Return the section that a field holds; None: it holds a value."""
-    annotation = field.annotation
-    if isinstance(annotation, type) and issubclass(annotation, Section):
-        return annotation
-    return None
-
-
-def list_keys(section: type[Section], prefix: str = "") -> list[str]:
-    """List the dotted keys that hold a value, in a section and in those within it."""
-    keys = []
-    for name, field in section.model_fields.items():
-        inner = section_of(field)
-        if inner:
-            keys += list_keys(inner, f"{prefix}{name}.")
-        else:
-            keys.append(prefix + name)
-    return keys
-
-
-def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return the values of sections in sections under dotted keys."""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, dict):
-            flat |= flatten(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat
