@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import Collection
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -161,6 +162,7 @@ def test_a_sweep_of_one_rate_says_that_it_did_not_measure(comparison: Comparison
         surfaces=comparison.surfaces,
         val=comparison.val,
     )
+    assert next(figure for figure in FIGURES if figure.name == "figures/learning_rates").is_empty(alone)
     assert titles_of(alone)["learning_rates"] == (
         "Tolerance of high learning rates not measured:\nlr_sweep has no rate above lr"
     )
@@ -197,6 +199,50 @@ def test_arms_keep_their_colours(comparison: Comparison) -> None:
     assert panels[1].get_yscale() == "log"
 
 
+def test_a_band_of_shares_stays_between_none_and_all() -> None:
+    curves = pd.DataFrame({"epoch": [0, 1], "val_accuracy": [0.1, 0.9]})
+    wide = curves.assign(val_accuracy_ci_low=[-0.3, 0.5], val_accuracy_ci_high=[0.5, 1.3])
+    axes = Figure().subplots()
+    figures.draw_comparison(axes, {"bn": wide}, 0.5, BATCH_NORM.labels)
+    low, high = extent(axes.collections[0])
+    assert (low, high) == (0, 1)
+    accuracies = pd.DataFrame({"lr": [0.1, 1], "accuracy": [0.1, 0.9], "ci_low": [-0.3, 0.5], "ci_high": [0.5, 1.3]})
+    axes = Figure().subplots()
+    figures.draw_learning_rates(axes, {"bn": accuracies}, {}, 0.5, BATCH_NORM.labels)
+    ends = [extent(bars) for bars in axes.collections]
+    assert ends == [pytest.approx((0, 1))]
+
+
+def test_a_quartile_of_zero_makes_no_wedge() -> None:
+    table = pd.DataFrame({"epoch": [1, 2, 3], "shift": [0.4, 0.02, 0.3]})
+    table = table.assign(shift_ci_low=[0.2, 0.0, 0.1], shift_ci_high=[0.6, 0.5, 0.7])
+    axes = Figure().subplots()
+    figures.draw_log_bands([axes], {"bn": table}, {"shift": "shift"}, BATCH_NORM.labels)
+    assert extent(axes.collections[0]) == (0.02, 0.7)  # from the least that there is to draw
+
+
+def extent(drawn: Collection) -> tuple[float, float]:
+    """Return the lowest and the highest place of what is drawn."""
+    places = np.concatenate([path.vertices for path in drawn.get_paths()])
+    return places[:, 1].min(), places[:, 1].max()
+
+
+def test_where_the_title_says_all_nothing_is_drawn(comparison: Comparison) -> None:
+    empty = {figure.name: figure.is_empty for figure in FIGURES}
+    assert empty["figures/dead_layers"](comparison)
+    dead = {arm: table.assign(dead_layer=1.0) for arm, table in comparison.trainings.diagnostics.items()}
+    assert not empty["figures/dead_layers"](
+        replace(comparison, trainings=replace(comparison.trainings, diagnostics=dead))
+    )
+    assert not empty["figures/learning_rates"](comparison)
+
+
+def test_a_drawing_for_the_page_is_the_same_at_every_run(pictures: list[Picture], comparison: Comparison) -> None:
+    again = figures.render_svg(lambda axes: FIGURES[1].draw(comparison, axes))
+    assert pictures[1].svg == again
+    assert "<dc:date>" not in again
+
+
 def test_pairs_have_the_colour_of_the_better_arm(comparison: Comparison) -> None:
     axes = Figure().subplots()
     pairs = pd.DataFrame({"difference": [0.2, -0.1, 0.0]})
@@ -231,7 +277,7 @@ def test_report_holds_every_claim_figure_and_param_in_one_file(report: Path, com
         assert f"<small>in all: {judged.summary}</small>" in text
         for term, other in (("Each at its best rate", judged.best_rate), ("The network itself", judged.itself)):
             assert f"<dt>{term}</dt><dd>{other.verdict}" in text
-    assert text.count("data:image/png;base64,") == 7
+    assert text.count("data:image/svg+xml;base64,") == 6
     assert not re.findall(r'(?:src|href)="(?!data:)', text)  # nothing to load
     assert "<script>alert" not in text  # the value of a param is text
     assert "400 rows of 2 classes (0, 1)" in text

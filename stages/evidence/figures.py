@@ -3,6 +3,7 @@
 `labels` maps an arm to what it is called.
 """
 
+import io
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib import colormaps
+from matplotlib import colormaps, rc_context
 from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import AutoLocator
@@ -21,6 +23,7 @@ from stages.evidence.paired import PairedDifference
 
 TWO_CLASSES = ("royalblue", "tomato")  # those of the surface under them: blue for P(class 1) = 0
 TITLE_WIDTH = 100  # letters
+PHONE = 4.2, 3.0  # inches of a panel: on a screen 390 pixels wide its letters are 12 pixels high
 MOST_NAMES = 12  # in a legend
 Tables = Mapping[str, pd.DataFrame]  # arm -> table
 Labels = Mapping[str, str]
@@ -36,9 +39,23 @@ def save_figure(path: str | Path, draw: Callable[..., Any], title: str, caption:
     figure.savefig(path)
 
 
+def render_svg(draw: Callable[..., Any], panels: int = 1) -> str:
+    """Return as SVG what `draw` draws, panel under panel, as wide as a phone, with no title and no caption."""
+    width, height = PHONE
+    written = io.StringIO()
+    with rc_context({"svg.hashsalt": "figure"}):  # else its names, and so its bytes, are other ones each time
+        figure = Figure(figsize=(width, panels * height), dpi=144, layout="constrained")
+        draw(*figure.subplots(panels, 1, squeeze=False)[:, 0])
+        figure.savefig(written, format="svg", metadata={"Date": None})
+    return written.getvalue()
+
+
 def draw_comparison(axes: Axes, curves: Tables, majority: float, labels: Labels) -> None:
     """Draw validation accuracy over epochs, and the share of the majority class; tables as in `draw_bands`."""
-    draw_bands(axes, curves, "val_accuracy", "validation accuracy", labels)
+    shares = {
+        arm: _within_shares(table, "val_accuracy_ci_low", "val_accuracy_ci_high") for arm, table in curves.items()
+    }
+    draw_bands(axes, shares, "val_accuracy", "validation accuracy", labels)
     _draw_majority(axes, majority)
     axes.legend(loc="best", edgecolor="none")
 
@@ -58,10 +75,12 @@ def draw_bands(axes: Axes, curves: Tables, name: str, label: str, labels: Labels
 def draw_log_bands(panels: Sequence[Axes], curves: Tables, measures: Mapping[str, str], labels: Labels) -> None:
     """Draw several measures over epochs, one a panel, on a logarithmic axis: `measures` maps each to its title."""
     for axes, (name, title) in zip(panels, measures.items(), strict=True):
-        draw_bands(axes, curves, name, "", labels)
         values = pd.concat([table[name] for table in curves.values()])
-        if ((values > 0) & (values < np.inf)).any():
+        positive = values[(values > 0) & (values < np.inf)]
+        if len(positive):
             axes.set_yscale("log", nonpositive="mask")
+            curves = {arm: _lift_from_zero(table, name, positive.min()) for arm, table in curves.items()}
+        draw_bands(axes, curves, name, "", labels)
         axes.set_title(title, fontsize=10)
     panels[0].legend(loc="best", edgecolor="none", fontsize=8)
 
@@ -70,7 +89,8 @@ def draw_learning_rates(
     axes: Axes, accuracies: Tables, half_gain_rates: Mapping[str, float], majority: float, labels: Labels
 ) -> None:
     """Draw accuracy against learning rate: columns `lr`, `accuracy`, `ci_low`, `ci_high`; half-gain rates dashed."""
-    for arm, table in accuracies.items():
+    for arm, wide in accuracies.items():
+        table = _within_shares(wide, "ci_low", "ci_high")
         mean = table["accuracy"]
         errors = [mean - table["ci_low"], table["ci_high"] - mean]
         axes.errorbar(table["lr"], mean, errors, color=COLORS[arm], marker="o", capsize=3, label=labels[arm])
@@ -106,7 +126,9 @@ def draw_boundaries(
     for axes, (arm, surface) in zip(panels, surfaces.items(), strict=True):
         grid = surface.pivot(index=y, columns=x, values=surface.columns[2])
         if len(classes) == 2:
-            _draw_probability(axes, grid, COLORS[arm])
+            shading = _draw_probability(axes, grid, COLORS[arm])
+            scale = axes.figure.colorbar(shading, ax=axes)
+            scale.ax.set_ylabel(f"probability of class {classes[1]}", parse_math=False)
         else:
             _draw_regions(axes, grid, colors)
         _draw_rows(axes, rows, classes, colors)
@@ -127,11 +149,25 @@ def _draw_majority(axes: Axes, majority: float) -> None:
     axes.axhline(majority, color="gray", linestyle=":", label="always the majority class")
 
 
-def _draw_probability(axes: Axes, grid: pd.DataFrame, color: str) -> None:
-    """Draw P(class 1), a table of y by x, and its boundary at 1/2."""
-    axes.pcolormesh(grid.columns, grid.index, grid, cmap="RdBu_r", vmin=0, vmax=1, alpha=0.5, linewidth=0)
+def _within_shares(table: pd.DataFrame, *names: str) -> pd.DataFrame:
+    """Return the table with some columns cut off at 0 and 1: no accuracy lies beyond."""
+    return table.assign(**{name: table[name].clip(0, 1) for name in names})
+
+
+def _lift_from_zero(table: pd.DataFrame, name: str, least: float) -> pd.DataFrame:
+    """Return the table with bands that begin at `least` where they would begin at 0, which no log axis has."""
+    low = f"{name}_ci_low"
+    return table.assign(**{low: table[low].where(table[low] > 0, np.minimum(least, table[name]))})
+
+
+def _draw_probability(axes: Axes, grid: pd.DataFrame, color: str) -> QuadMesh:
+    """Draw P(class 1), a table of y by x, and its boundary at 1/2; return the shading."""
+    shading = axes.pcolormesh(
+        grid.columns, grid.index, grid, cmap="RdBu_r", vmin=0, vmax=1, alpha=0.5, linewidth=0, rasterized=True
+    )
     if grid.to_numpy().min() < 0.5 < grid.to_numpy().max():
         axes.contour(grid.columns, grid.index, grid, levels=[0.5], colors=color, linewidths=2)
+    return shading
 
 
 def _draw_regions(axes: Axes, grid: pd.DataFrame, colors: Sequence[Any]) -> None:
@@ -145,6 +181,7 @@ def _draw_regions(axes: Axes, grid: pd.DataFrame, colors: Sequence[Any]) -> None
         vmax=len(colors) - 0.5,
         alpha=0.4,
         linewidth=0,
+        rasterized=True,  # in vector graphics: 10,000 cells are a picture
     )
 
 

@@ -23,24 +23,33 @@ ROUGHNESSES = {
     "gradient_change": "change of the gradient",
     "beta_smoothness": "change of the gradient\nper distance",
 }
+PROBABILITY = "the redder a place, the more probable the second class is to the network, the bluer, the first"
+REGION = "the colour of a place is the class that the network names there"
 QUARTILES = "median over seeds and the middle half of them, on one batch per epoch"
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One figure that was saved: where it is, what it finds, and two sentences on how to read it."""
+    """One figure that was saved: where it is, what it finds, and two sentences on how to read it.
+
+    `svg` is the same for the page, without title and caption; None where there is nothing to see but what the title
+    says.
+    """
 
     path: Path
     title: str
+    caption: str
     reading: str
+    svg: str | None
 
 
 @dataclass(frozen=True)
 class FigureSpec:
     """One figure: `name` is its path without the suffix.
 
-    `caption` and `reading`, how to read it, may name {n}, {lr}, {subject}, {without}, {with_bn} and {pair}. `draw` gets
-    the comparison and as many Axes as there are `panels`.
+    `caption` and `reading`, how to read it, may name {n}, {lr}, {subject}, {without}, {with_bn}, {pair} and {shading}.
+    `draw` gets the comparison and as many Axes as there are `panels`, side by side in the file, one under the other on
+    the page. `is_empty` says whether the title is all that there is to see.
     """
 
     name: str
@@ -50,14 +59,17 @@ class FigureSpec:
     draw: Callable[..., None]
     panels: int = 1
     needs_plane: bool = False
+    is_empty: Callable[[Comparison], bool] = lambda comparison: False
 
     def save(self, comparison: Comparison, folder: Path) -> Picture:
-        """Write the figure as PNG."""
+        """Write the figure as PNG, and return it."""
         path = folder / f"{self.name}.png"
         title, words = self.title(comparison), _words(comparison)
+        caption = self.caption.format(**words)
         draw = partial(self.draw, comparison)
-        figures.save_figure(path, draw, title, self.caption.format(**words), self.panels)
-        return Picture(path, title, self.reading.format(**words))
+        figures.save_figure(path, draw, title, caption, self.panels)
+        svg = None if self.is_empty(comparison) else figures.render_svg(draw, self.panels)
+        return Picture(path, title, caption, self.reading.format(**words), svg)
 
 
 def draw_all(comparison: Comparison, folder: Path) -> list[Picture]:
@@ -79,7 +91,17 @@ def _words(comparison: Comparison) -> dict[str, str]:
         "without": without,
         "with_bn": with_bn,
         "pair": contrast.pair,
+        "shading": PROBABILITY if len(comparison.classes) == 2 else REGION,
     }
+
+
+def _has_no_sweep(comparison: Comparison) -> bool:
+    return len(comparison.trainings.sweeps["bn"].rates) < 2
+
+
+def _has_no_dead_layer(comparison: Comparison) -> bool:
+    shares = tables.tabulate_dead_layers(comparison).values()
+    return all((table["dead_layer"] == 0).all() for table in shares)
 
 
 def _draw_comparison(comparison: Comparison, axes: Axes) -> None:
@@ -132,7 +154,7 @@ FIGURES = (
     FigureSpec(
         "figures/pairs",
         titles.pairs_title,
-        caption="a dot is a pair; green: better {with_bn}; black: better {without}",
+        caption="a dot is a pair; above zero it is better {with_bn}, below {without}",
         reading="Each dot is one pair of networks: it {pair}."
         " Who runs one of each, as most tutorials do, sees one of these dots.",
         draw=_draw_pairs,
@@ -140,9 +162,9 @@ FIGURES = (
     FigureSpec(
         "figures/boundaries",
         titles.boundaries_title,
-        caption="the network of each arm with the median final accuracy: the class it names; dots: validation rows",
-        reading="What one typical network of each arm has learned: the colour of a place is the class that it names"
-        " there. A network that is right has dots of that colour alone.",
+        caption="the network of each arm with the median final accuracy; dots: validation rows",
+        reading="What one typical network of each arm has learned: {shading}."
+        " Where a network is right, dots have the colour of their place.",
         draw=_draw_boundaries,
         panels=2,
         needs_plane=True,
@@ -154,14 +176,15 @@ FIGURES = (
         reading="The farther right a curve stays up, the higher the learning rates that its arm tolerates."
         " The dashed lines mark where half of the best gain over the majority class is left.",
         draw=_draw_learning_rates,
+        is_empty=_has_no_sweep,
     ),
     FigureSpec(
         "figures/covariate_shift",
         titles.covariate_shift_title,
         caption=QUARTILES,
-        reading="Left: how much a layer's gradient changes because the layers before it have moved; right: how far a"
-        " layer's inputs moved from one epoch to the next. Higher is more shift, so the claim says that green lies"
-        " below black.",
+        reading="Gradient view: how much a layer's gradient changes because the layers before it have moved;"
+        " distribution view: how far a layer's inputs moved from one epoch to the next. Higher is more shift, so the"
+        " claim says that the curve {with_bn} is the lower one.",
         draw=_draw_shifts,
         panels=len(SHIFTS),
     ),
@@ -180,8 +203,8 @@ FIGURES = (
         titles.dead_layers_title,
         caption="share of {n} seeds with Wilson's 95% interval; dead: no unit of a layer ever active",
         reading="A layer is dead where none of its units is active on any training row: no gradient passes it, and the"
-        " network computes a constant. Verdicts that change without the networks born dead are marked in the table"
-        " above.",
+        " network computes a constant. Where a verdict changes without the networks born dead, its claim says so.",
         draw=_draw_dead_layers,
+        is_empty=_has_no_dead_layer,
     ),
 )

@@ -50,7 +50,7 @@ def render_report(comparison: Comparison, pictures: Sequence[Picture], params: M
         rows=trainings.train_rows,
         classes=comparison.classes,
         claims=list(_rows(comparison)),
-        pictures=[{"title": p.title, "reading": p.reading, "source": _embed(p.path)} for p in pictures],
+        pictures=[(picture, _embed(picture.svg)) for picture in pictures],
         params=params,
         css=Markup((HERE / "page.css").read_text(encoding="utf-8")),
         data=Markup(_as_script(play)),
@@ -112,5 +112,6 @@ def _at_same_rate(claim: Claim, judged: Judgement, comparison: Comparison) -> It
         yield "Beside it", judged.note
 
 
-def _embed(path: Path) -> str:
-    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+def _embed(svg: str | None) -> str:
+    """Return an address that holds a drawing: a picture of its own, whose names and colours touch nothing else."""
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}" if svg else ""
