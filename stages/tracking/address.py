@@ -11,6 +11,7 @@ from stages.tracking.environment import root
 
 VARIABLE = "MLFLOW_TRACKING_URI"
 DATABASES = ("sqlite", "postgres", "mysql", "mssql")
+FILES = ("sqlite:///", "sqlite+pysqlite:///")
 EXPECTED = "expected an address as in http://127.0.0.1:5000 or sqlite:////folder/mlflow.db"
 LENGTH_SHOWN = 100
 
@@ -22,18 +23,23 @@ def store_address() -> str:
 
 def default_address() -> str:
     """Return the address of mlflow.db at the root, whatever characters are in its path."""
-    return URL.create("sqlite", database=str(root() / "mlflow.db")).render_as_string()
+    path = str(root() / "mlflow.db")
+    address = URL.create("sqlite", database=path).render_as_string()
+    if address.endswith(path):
+        return address
+    # Quoted: for sqlite:/// MLflow would make a folder of this spelling too.
+    return URL.create("sqlite+pysqlite", database=path).render_as_string()
 
 
 def shown(address: str) -> str:
     """Return an address without all before its last @, and without a query, which may hold a password too.
 
-    Only in sqlite:/// there is no place for a user: an @ there is part of the path.
+    Where it begins with FILES there is no place for a user: an @ is part of the path.
     """
     found = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", address)
     scheme = found[0] if found else ""
     rest = address[len(scheme) :]
-    if not address.startswith("sqlite:///"):
+    if not address.startswith(FILES):
         rest = rest.rpartition("@")[2]
     text = scheme + rest.partition("?")[0]
     return "".join(character if character.isprintable() else "?" for character in text)[:LENGTH_SHOWN]
@@ -47,7 +53,7 @@ def shown_store() -> str:
 def hide(text: str) -> str:
     """Return a text of others, as of an exception, without the store's user, password and query."""
     address = store_address()
-    if address.startswith("sqlite:///"):
+    if address.startswith(FILES):
         return text
     for secret in sorted(_secrets(address), key=len, reverse=True):
         text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
@@ -77,29 +83,33 @@ def log_in(address: str) -> str:
         return address
     if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", address):
         raise _refusal("has no scheme")
+    scheme, separator, rest = address.partition("://")
+    address = scheme.lower() + separator + rest
     if address.startswith(DATABASES):
         _check_database(address)
-    return _log_in_to_server(address) if address.startswith(("http:", "https:")) else address
+    return _log_in_to_server(address) if address.startswith("http") else address
 
 
 def _log_in_to_server(address: str) -> str:
     try:
-        scheme, authority, path, query, fragment = urlsplit(address)
-        host, _ = urlsplit(address).hostname, urlsplit(address).port
-    except ValueError:
-        raise _refusal("has no valid host and port") from None
-    if "@" in path + query + fragment:
-        raise _refusal(
-            "has an @ after the first slash", "expected %2F for a slash in the password, %40 for an @ in the path"
-        )
-    if not host:
-        raise _refusal("has no host")
-    credentials, at, server = authority.rpartition("@")
+        parts = urlsplit(address)
+        if "@" in parts.path + parts.query + parts.fragment:
+            raise _refusal(
+                "has an @ after the first slash", "expected %2F for a slash in the password, %40 for an @ in the path"
+            )
+        has_host = parts.hostname and parts.port != 0
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        has_host = False
+    if not has_host:
+        raise _refusal("has no valid host and port")
+    credentials, at, server = parts.netloc.rpartition("@")
     if at:
         user, _, password = credentials.partition(":")
         os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(user)
         os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(password)
-    return urlunsplit((scheme, server, path, query, fragment))
+    return urlunsplit(parts._replace(netloc=server))
 
 
 def _check_database(address: str) -> None:

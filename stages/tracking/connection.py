@@ -8,10 +8,9 @@ import sqlalchemy
 
 from stages.tracking.address import DATABASES, log_in, store_address
 from stages.tracking.errors import errors_named
-from stages.tracking.patience import Patience
+from stages.tracking.patience import SECONDS_TO_ANSWER, Patience
 
-SECONDS_TO_CONNECT = 5  # and to say something
-SECONDS_TO_ANSWER = 7.0  # as a whole
+SECONDS_TO_CONNECT = 5
 
 
 def find_store() -> str:

@@ -8,7 +8,7 @@ from mlflow.exceptions import MlflowException
 from requests import HTTPError
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
-from stages.tracking.entries import WORDS, Entry, log_points
+from stages.tracking.entries import WORDS, Entry, log_epoch, log_points
 from stages.tracking.errors import is_store_error, reason
 from stages.tracking.patience import Patience
 from stages.tracking.store import Store
@@ -110,7 +110,9 @@ def lacking_words(entries: Sequence[Entry]) -> list[str]:
     """Return words for what a run lacks without these entries."""
     steps: list[int] = []
     for entry in entries:
-        if entry.function is log_points:
+        if entry.function is log_epoch:
+            steps.append(entry.args[0])
+        elif entry.function is log_points:
             steps += [step for *_, step in entry.args[1]]
     words = [f"metrics since epoch {min(steps)}"] if steps else []
     functions = {entry.function for entry in entries}

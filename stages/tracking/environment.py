@@ -3,6 +3,14 @@
 import os
 from pathlib import Path
 
+
+def _read_number(variable: str, default: float) -> float:
+    try:
+        return float(os.environ[variable])
+    except ValueError:  # MLflow says so itself
+        return default
+
+
 # MLflow's telemetry would call out; its progress bars, links, hints and tracebacks would drown our own lines.
 os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
@@ -14,6 +22,8 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 os.environ.setdefault("MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER", "false")
+
+REQUEST_TIMEOUT = _read_number("MLFLOW_HTTP_REQUEST_TIMEOUT", 20.0)  # in seconds
 
 
 def root() -> Path:

@@ -50,6 +50,8 @@ def errors_named() -> Iterator[None]:
 def reason(error: BaseException) -> str:
     """Return the root cause of an error in one line."""
     while cause := error.__cause__ or (None if error.__suppress_context__ else error.__context__):
+        if isinstance(cause, LookupError):  # it only says for which key
+            break
         error = cause
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return hide(" ".join(text.split()))[:LENGTH_SHOWN] or type(error).__name__

@@ -7,8 +7,12 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import ParamSpec, TypeVar
 
-SECONDS = 20.0  # at the end of a stage
-SECONDS_TO_OPEN = 13.0  # before a training, after the 7 in which the store must say that it is there
+from stages.tracking.environment import REQUEST_TIMEOUT
+
+# What MLflow grants one request, we grant all of them together: before a training, and at the end of a stage.
+SECONDS = REQUEST_TIMEOUT
+SECONDS_TO_ANSWER = 7.0  # in which a store must say that it is there, for the training waits
+SECONDS_TO_OPEN = max(SECONDS_TO_ANSWER, SECONDS - SECONDS_TO_ANSWER)
 SECONDS_AFTER_FAILURE = 5.0
 SECONDS_TO_RESYNC = 600.0  # for each run: somebody waits for this to succeed
 BYTES_PER_SECOND = 100_000  # a slow line's: large files get more time
