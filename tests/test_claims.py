@@ -152,7 +152,6 @@ def test_verdicts(
 @pytest.mark.parametrize(
     ("name", "changes", "note"),
     [
-        ("regularizes", {"parameters": 39}, "39 parameters cannot overfit 400 rows"),
         ("regularizes", {"batch_size": 400}, "a full batch has no batch noise"),
         ("faster_training", {"majority": 0.9}, "neither arm gains over the majority class"),
         ("higher_learning_rates", {"majority": 0.75}, "an arm gains over the majority class at no rate"),
@@ -170,8 +169,19 @@ def test_what_the_settings_rule_out_is_not_measured(
 def test_the_rule_on_overfitting_at_its_border(trainings: PairedTrainings) -> None:
     assert count_parameters([2, 2, 2, count_logits(["0", "1"])]) == 15
     assert count_parameters([3, 4, count_logits(list("abcde"))]) == 3 * 4 + 4 + 4 * 5 + 5
-    assert verdict_of("regularizes", replace(trainings, parameters=15)).verdict == NOT_MEASURED
-    assert verdict_of("regularizes", replace(trainings, parameters=40)).verdict == SUPPORTED
+    small, large = (verdict_of("regularizes", replace(trainings, parameters=count)) for count in (39, 40))
+    assert small.note.startswith("39 parameters cannot overfit 400 rows; at equal training loss")
+    assert large.note.startswith("at equal training loss")
+    assert (small.verdict, small.estimate) == (SUPPORTED, large.estimate)
+
+
+def test_the_gaps_at_equal_training_loss_are_those_of_the_first_epochs_that_pass_it(trainings: PairedTrainings) -> None:
+    fast = np.maximum(1.0 - 0.1 * np.arange(EPOCHS + 1), 0.2)[:, None]  # passes 0.5 at epoch 5
+    slow = np.maximum(1.0 - 0.05 * np.arange(EPOCHS + 1), 0.5)[:, None]  # ends at 0.5, from epoch 10 on
+    gap = 0.01 * np.arange(EPOCHS + 1)[:, None]
+    changed = change(trainings, "baseline", train_loss=slow, val_loss=slow + gap)
+    judged = verdict_of("regularizes", change(changed, "bn", train_loss=fast, val_loss=fast + gap))
+    assert judged.note == "at equal training loss 0.500: -0.05, interval -0.05 to -0.05"
 
 
 def test_only_batch_norm_has_the_noise_of_the_batch(trainings: PairedTrainings) -> None:
@@ -205,7 +215,7 @@ def test_nothing_is_refuted_from_a_single_change(trainings: PairedTrainings) -> 
 
 
 def test_only_what_is_measured_counts_for_holm(trainings: PairedTrainings) -> None:
-    fewer = judge(replace(trainings, parameters=15), RULES)
+    fewer = judge(replace(trainings, batch_size=400), RULES)
     p_values = [judged.p_value for judged in fewer if judged.n]
     assert len(p_values) == 5
     np.testing.assert_allclose([judged.p_holm for judged in fewer if judged.n], holm(p_values))
@@ -295,10 +305,14 @@ def test_interval_at_another_level_is_that_of_scipy() -> None:
     assert paired_interval(np.zeros(30), values, alpha=0.1) == pytest.approx(tuple(interval))
 
 
+def subtract_means(without: np.ndarray, with_bn: np.ndarray) -> np.ndarray:
+    return (with_bn - without)[..., 0]
+
+
 def test_a_statistic_of_means_agrees_with_the_mean_of_differences() -> None:
     random = np.random.default_rng(3)
     baseline, bn = random.normal(size=(30, 1)), random.normal(0.4, size=(30, 1))
-    difference, intervals, error = paired_statistic(baseline, bn, lambda means: means[..., 0], alphas=(0.05, 0.1))
+    difference, intervals, error = paired_statistic(baseline, bn, subtract_means, alphas=(0.05, 0.1))
     expected = scipy.stats.bootstrap(((bn - baseline)[:, 0],), np.mean, rng=1)
     assert difference.estimate == pytest.approx((bn - baseline).mean())
     assert (difference.ci_low, difference.ci_high) == intervals[0]
@@ -311,12 +325,12 @@ def test_a_statistic_of_means_agrees_with_the_mean_of_differences() -> None:
 
 def test_swaps_by_hand() -> None:
     # Of the 4 ways to swap two pairs, the means differ by 2, 1, -1, -2: two are as far from zero as what was found.
-    difference, _, _ = paired_statistic(np.zeros((2, 1)), np.array([[1.0], [3.0]]), lambda means: means[..., 0])
+    difference, _, _ = paired_statistic(np.zeros((2, 1)), np.array([[1.0], [3.0]]), subtract_means)
     assert (difference.estimate, difference.p_value) == (2.0, 0.5)
 
 
 def test_files_and_terminal_hold_every_claim(trainings: PairedTrainings) -> None:
-    judgements = judge(replace(trainings, parameters=15), RULES)
+    judgements = judge(replace(trainings, batch_size=400), RULES)
     claims = collect_claims(judgements)
     numbers = ("estimate", "ci_low", "ci_high", "p_holm")
     regularizes = claims["regularizes"]

@@ -13,8 +13,9 @@ from stages.evidence.endpoints import (
     fluctuation,
     generalization_gap,
     log_covariate_shift,
-    log_half_gain_rate,
+    log_rate_at_mark,
     share_that_reached,
+    shared_mark,
     shared_target,
 )
 from stages.evidence.trainings import PairedTrainings, Sweep, read_diagnostics
@@ -124,10 +125,30 @@ def test_endpoints_take_several_rates_at_once() -> None:
         ([0.4, 0.0, -0.4, 0.0], -2.5),
     ],
 )
-def test_half_gain_rate(gain: list[float], log_rate: float) -> None:
-    rates = np.array([0.001, 0.01, 0.1, 1.0])
-    assert log_half_gain_rate(np.array(gain), rates) == pytest.approx(log_rate)
-    np.testing.assert_allclose(log_half_gain_rate(np.array([[gain, gain]]), rates), [[log_rate, log_rate]])
+def test_the_rate_with_half_of_the_own_gain(gain: list[float], log_rate: float) -> None:
+    rates, mark = np.array([0.001, 0.01, 0.1, 1.0]), np.array(max(gain) / 2)
+    assert log_rate_at_mark(np.array(gain), mark, rates) == pytest.approx(log_rate)
+    many = log_rate_at_mark(np.array([[gain, gain]]), np.array([[mark, mark]]), rates)
+    np.testing.assert_allclose(many, [[log_rate, log_rate]])
+
+
+@pytest.mark.parametrize(
+    ("gain", "log_rate"),
+    [
+        ([0.4, 0.3, 0.1, 0.0], -1.5),  # 0.2 lies midway between 0.3 at -2 and 0.1 at -1
+        ([0.3, 0.25, 0.15, 0.0], -1.5),
+        ([0.1, 0.3, 0.1, 0.3], 0),
+        ([0.1, 0.18, 0.1, 0.1], -2),  # it never gets to 0.2: its best rate
+        ([0.2, 0.1, 0.1, 0.1], -3),  # it just gets there
+        ([0.25, 0.25, 0.25, 0.25], 0),
+    ],
+)
+def test_the_rate_at_a_shared_mark(gain: list[float], log_rate: float) -> None:
+    rates, other = np.array([0.001, 0.01, 0.1, 1.0]), np.array([0.0, 0.4, 0.0, 0.0])
+    for pair in ((np.array(gain), other), (other, np.array(gain))):
+        mark = shared_mark(*pair)
+        assert mark == pytest.approx(0.2)
+        assert log_rate_at_mark(np.array(gain), mark, rates) == pytest.approx(log_rate)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ A new claim is an endpoint (stages/evidence/endpoints.py), a function here that 
 CLAIMS, and its smallest effect that matters in params.yaml.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from math import inf
 
@@ -16,9 +16,10 @@ from stages.evidence.effects import Effect, NotMeasuredError, Rules, compare_see
 from stages.evidence.paired import paired_statistic
 from stages.evidence.readings import READINGS, Reading
 from stages.evidence.trainings import Curves
+from stages.history.moments import mean_interval
 from stages.history.wording import Contrast
 
-ROWS_PER_PARAMETER = 10  # a network with fewer parameters than rows / 10 cannot overfit: there is nothing to regularize
+ROWS_PER_PARAMETER = 10  # a network with fewer parameters than rows / 10 cannot overfit: there is little to regularize
 
 FEWEST_EPOCHS_TO_FLUCTUATE = 5  # their last half has three changes
 
@@ -69,19 +70,40 @@ def measure_less_covariate_shift(reading: Reading, rules: Rules) -> Effect:
 
 
 def measure_regularizes(reading: Reading, rules: Rules) -> Effect:
-    """Compare the gaps between validation and training loss after the last epoch."""
+    """Compare the gaps between validation and training loss after the last epoch; beside it at equal training loss."""
     trainings = reading.trainings
     parameters, rows = trainings.parameters, trainings.train_rows
-    if parameters * ROWS_PER_PARAMETER < rows:
-        raise NotMeasuredError(f"{parameters} parameters cannot overfit {rows} rows")
     # What regularizes in batch norm is the noise of the batch (Luo et al. 2019).
     if trainings.contrast.kind == "batch" and trainings.batch_size >= rows:
         raise NotMeasuredError("a full batch has no batch noise")
-    return reading.compare(lambda curves: endpoints.generalization_gap(curves.train_loss, curves.val_loss), rules)
+    notes = []
+    if parameters * ROWS_PER_PARAMETER < rows:
+        notes.append(f"{parameters} parameters cannot overfit {rows} rows")
+    notes += _at_equal_loss(reading, rules)
+    return reading.compare(_generalization_gap, rules, "; ".join(notes))
+
+
+def _at_equal_loss(reading: Reading, rules: Rules) -> list[str]:
+    """Say how far the gaps differ when either arm's mean training loss first passes the higher of the final ones."""
+    mark = max(float(curves.train_loss[-1].mean()) for curves in reading.pair)
+    if not np.isfinite(mark):
+        return []
+    gaps = []
+    for curves in reading.pair:
+        epoch = int((curves.train_loss.mean(axis=-1) <= mark).argmax())
+        gaps.append(curves.val_loss[epoch] - curves.train_loss[epoch])
+    differences = gaps[1] - gaps[0]
+    if not np.isfinite(differences).all():
+        return []
+    mean, low, high = mean_interval(differences, 1 - rules.alpha)
+    return [f"at equal training loss {mark:.3f}: {mean:+.3g}, interval {low:+.3g} to {high:+.3g}"]
 
 
 def measure_higher_learning_rates(reading: Reading, rules: Rules) -> Effect:
-    """Compare the rates at which half of an arm's best gain is left."""
+    """Compare the rates at which an arm still has half of the best gain of either.
+
+    Beside it the rates with half of its own best gain, and the best rates.
+    """
     trainings = reading.trainings
     rates, majority = trainings.sweeps["bn"].rates, trainings.majority
     if rates[-1] <= trainings.lr:
@@ -92,29 +114,45 @@ def measure_higher_learning_rates(reading: Reading, rules: Rules) -> Effect:
     # Half of nothing is nothing.
     if min(gain.max() for gain in gains) < rules.smallest_effect["higher_accuracy"]:
         raise NotMeasuredError("an arm gains over the majority class at no rate")
-    logs = [float(endpoints.log_half_gain_rate(gain, rates)) for gain in gains]
+    shared = endpoints.shared_mark(*gains)
+    logs = [float(endpoints.log_rate_at_mark(gain, shared, rates)) for gain in gains]
     censored = [log >= np.log10(rates[-1]) for log in logs]
     if all(censored):
         raise NotMeasuredError("neither arm loses half of its gain in the sweep")
+
+    def difference_of_logs(without: np.ndarray, with_bn: np.ndarray) -> np.ndarray:
+        pair = without - majority, with_bn - majority
+        mark = endpoints.shared_mark(*pair)
+        baseline, bn = (endpoints.log_rate_at_mark(gain, mark, rates) for gain in pair)
+        return bn - baseline
+
     difference, intervals, standard_error = paired_statistic(
-        without,
-        with_bn,
-        lambda means: endpoints.log_half_gain_rate(means - majority, rates),
-        alphas=(rules.alpha, 2 * rules.alpha),
-        resamples=rules.resamples,
+        without, with_bn, difference_of_logs, alphas=(rules.alpha, 2 * rules.alpha), resamples=rules.resamples
     )
     # Where an arm does not fail within the sweep, the difference is a bound, and a bound near zero shows no equality.
     inner = (-inf, inf) if any(censored) else intervals[1]
-    words = trainings.contrast.compare(*(_format_rate(log, rates[-1]) for log in logs))
-    return Effect(difference, inner, standard_error, f"half-gain rate {words}")
+    own = [float(endpoints.log_rate_at_mark(gain, gain.max() / 2, rates)) for gain in gains]
+    best = [float(np.log10(rates[gain.argmax()])) for gain in gains]
+    top = rates[-1]
+    found = {"half of the better arm's gain left at rate": logs, "of its own": own, "best rate": best}
+    words = [f"{what} {trainings.contrast.compare(*_format_rates(pair, top))}" for what, pair in found.items()]
+    return Effect(difference, inner, standard_error, "; ".join(words))
+
+
+def _generalization_gap(curves: Curves) -> np.ndarray:
+    return endpoints.generalization_gap(curves.train_loss, curves.val_loss)
 
 
 def _fluctuation(curves: Curves) -> np.ndarray:
     return endpoints.fluctuation(curves.val_accuracy, curves.val_loss)
 
 
-def _format_rate(log_rate: float, top: float) -> str:
-    return f"{10**log_rate:.3g}" + (" (top of the sweep)" if log_rate >= np.log10(top) else "")
+def _format_rates(log_rates: Sequence[float], top: float) -> list[str]:
+    words = []
+    for log_rate in log_rates:
+        end = " (top of the sweep)" if log_rate >= np.log10(top) else ""
+        words.append(f"{10**log_rate:.3g}{end}")
+    return words
 
 
 @dataclass(frozen=True)

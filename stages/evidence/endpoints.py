@@ -75,25 +75,30 @@ def generalization_gap(train_loss: np.ndarray, val_loss: np.ndarray) -> np.ndarr
         return val_loss[..., -1, :] - train_loss[..., -1, :]
 
 
-def log_half_gain_rate(gain: np.ndarray, rates: np.ndarray) -> np.ndarray:
-    """higher_learning_rates: return log10 of LR50 from mean gains over the majority class, (..., L) -> (...).
+def log_rate_at_mark(gain: np.ndarray, mark: np.ndarray, rates: np.ndarray) -> np.ndarray:
+    """higher_learning_rates: return log10 of the rate where mean gains (..., L) have fallen to a mark (...): (...).
 
-    LR50 is the rate above the best one where the gain has fallen to half of its best, interpolated linearly in
-    log(rate); of equally good rates the highest is the best one. It is the top of the sweep where the gain never falls
-    so far (censored), and the bottom where no rate gains anything. `rates` (L,) are ascending.
+    It is the first such rate above the best one, interpolated linearly in log(rate); of equally good rates the highest
+    is the best one. It is the top of the sweep where the gain never falls so far (censored), the best rate itself where
+    the gain never gets so far, and the bottom where the mark is no gain at all. `rates` (L,) are ascending.
     """
     log_rates, top = np.log10(rates), len(rates) - 1
     best = top - gain[..., ::-1].argmax(axis=-1)
-    half = gain.max(axis=-1) / 2
     above_best = np.arange(len(rates)) > best[..., None]
-    fallen = above_best & (gain <= half[..., None])
+    fallen = above_best & (gain <= mark[..., None])
     after = np.maximum(fallen.argmax(axis=-1), 1)  # 1: any, for where nothing fell the value is not used
     high, low = _take(gain, after - 1), _take(gain, after)
     with np.errstate(divide="ignore", invalid="ignore"):
-        fraction = (high - half) / (high - low)
+        fraction = (high - mark) / (high - low)
     crossing = log_rates[after - 1] + fraction * (log_rates[after] - log_rates[after - 1])
-    above = np.where(fallen.any(axis=-1), crossing, log_rates[top])
-    return np.where(half > 0, above, log_rates[0])
+    rate = np.where(fallen.any(axis=-1), crossing, log_rates[top])
+    rate = np.where(gain.max(axis=-1) < mark, log_rates[best], rate)
+    return np.where(mark > 0, rate, log_rates[0])
+
+
+def shared_mark(baseline: np.ndarray, bn: np.ndarray) -> np.ndarray:
+    """Return half of the best gain of either arm, from both arms' mean gains (..., L): (...)."""
+    return np.maximum(baseline.max(axis=-1), bn.max(axis=-1)) / 2
 
 
 def _take(values: np.ndarray, index: np.ndarray) -> np.ndarray:

@@ -174,7 +174,7 @@ FIGURES = (
         titles.learning_rates_title,
         caption="mean over {n} paired seeds with its 95% interval",
         reading="The farther right a curve stays up, the higher the learning rates that its arm tolerates."
-        " The dashed lines mark where half of the best gain over the majority class is left.",
+        " The dashed lines mark where half of the better arm's best gain over the majority class is left.",
         draw=_draw_learning_rates,
         is_empty=_has_no_sweep,
     ),

@@ -48,23 +48,24 @@ def paired_interval(baseline: np.ndarray, bn: np.ndarray, *, alpha: float) -> tu
 def paired_statistic(
     baseline: np.ndarray,
     bn: np.ndarray,
-    statistic: Callable[[np.ndarray], np.ndarray],
+    statistic: Callable[[np.ndarray, np.ndarray], np.ndarray],
     *,
     alphas: Sequence[float] = (0.05,),
     resamples: int = 10_000,
     seed: int = 0,
 ) -> tuple[PairedDifference, list[tuple[float, float]], float]:
-    """Compare the arms by a number that only all seeds together have: statistic(bn's means) - statistic(baseline's).
+    """Compare the arms by a number that only all seeds together have.
 
-    Both arms are (S, L); `statistic` maps means over seeds (..., L) to (...). Intervals: Student's t with the standard
-    error of a bootstrap that draws seeds, the same for both arms (Efron 1979); p value: the arms swapped within seeds.
+    Both arms are (S, L); `statistic` maps the means over seeds of baseline and bn, (..., L) each, to their difference
+    (...). Intervals: Student's t with the standard error of a bootstrap that draws seeds, the same for both arms
+    (Efron 1979); p value: the arms swapped within seeds.
     Returns the difference with its interval at the first of `alphas`, the intervals at all, and the standard error.
     """
     rows = np.concatenate([baseline, bn])
     pair = np.arange(len(rows)).reshape(2, -1)  # SciPy resamples and swaps the row numbers: indices (2, ..., S)
 
     def difference(without: np.ndarray, with_bn: np.ndarray, axis: int = -1) -> np.ndarray:
-        return statistic(rows[with_bn].mean(axis=-2)) - statistic(rows[without].mean(axis=-2))
+        return statistic(rows[without].mean(axis=-2), rows[with_bn].mean(axis=-2))
 
     estimate = float(difference(*pair))
     standard_error = _bootstrap_standard_error(pair, difference, resamples, batch_size(rows.size), seed)

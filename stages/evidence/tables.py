@@ -8,7 +8,7 @@ import pandas as pd
 
 from stages import ARMS
 from stages.evidence.comparison import Comparison
-from stages.evidence.endpoints import log_half_gain_rate
+from stages.evidence.endpoints import log_rate_at_mark, shared_mark
 from stages.evidence.paired import ratio_of_medians, wilson_interval
 from stages.history.curves import median_seed, summarize_quartiles
 from stages.history.moments import mean_interval
@@ -27,14 +27,15 @@ def tabulate_rates(comparison: Comparison) -> dict[str, pd.DataFrame]:
 
 
 def half_gain_rates(comparison: Comparison) -> dict[str, float]:
-    """Return of each arm the rate at which half of its best gain is left; empty where that was not measured."""
+    """Return of each arm the rate at which half of the better arm's best gain is left; empty if not measured."""
     if comparison.judgement("higher_learning_rates").n == 0:
         return {}
-    rates = {}
+    gains = {}
     for arm, table in tabulate_rates(comparison).items():
-        gain = table["accuracy"].to_numpy() - comparison.trainings.majority
-        rates[arm] = float(10 ** log_half_gain_rate(gain, table["lr"].to_numpy()))
-    return rates
+        gains[arm] = table["accuracy"].to_numpy() - comparison.trainings.majority
+    mark = shared_mark(gains["baseline"], gains["bn"])
+    lr = comparison.trainings.sweeps["bn"].rates
+    return {arm: float(10 ** log_rate_at_mark(gain, mark, lr)) for arm, gain in gains.items()}
 
 
 def tabulate_diagnostics(comparison: Comparison, names: Sequence[str]) -> dict[str, pd.DataFrame]:

@@ -63,7 +63,7 @@ def learning_rates_title(comparison: Comparison) -> str:
     judged = comparison.judgement("higher_learning_rates")
     ratio = _ratio(10.0, judged, comparison)
     return (
-        f"Half of the best gain is left at learning rate {comparison.trainings.contrast.compare(*words)}:\n"
+        f"Half of the better arm's gain is left at learning rate {comparison.trainings.contrast.compare(*words)}:\n"
         f"{ratio}; higher learning rates: {judged.verdict}"
     )
 

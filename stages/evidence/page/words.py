@@ -37,7 +37,8 @@ MEASURED = {
     ),
     "regularizes": "Validation loss minus training loss after the last epoch.",
     "higher_learning_rates": (
-        "The rate above the best one at which half of the gain over the majority class is left, in powers of ten."
+        "The rate above its best one at which an arm still has half of the best gain of either arm over the majority"
+        " class, in powers of ten."
     ),
 }
 DOES = {
