@@ -14,13 +14,13 @@ from conftest import normalization
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stages import MEASURES
+from stages import EXACT_MEASURES, MEASURES
+from stages.training.evaluation import evaluate
 from stages.training.loop import (
     Schedule,
     build_replicas,
     cut_batches,
     dropped_examples,
-    evaluate,
     train_arm,
 )
 from stages.training.network import Architecture, Normalization, build_network
@@ -130,7 +130,7 @@ def train_alone(
         network.parameters(), lr=lr, weight_decay=schedule.weight_decay, **options
     )
     order = open_stream(seed, ORDER)
-    history = [measure_alone(network, train, val)]
+    history = [measure_both_ways(network, train, val)]
     for _ in range(schedule.epochs):
         network.train()
         shuffled = torch.randperm(len(train.y), generator=order)
@@ -140,7 +140,7 @@ def train_alone(
             optimizer.zero_grad()
             loss_alone(network(train.x[index]), train.y[index]).backward()
             optimizer.step()
-        history.append(measure_alone(network, train, val))
+        history.append(measure_both_ways(network, train, val))
     return network.eval(), history
 
 
@@ -148,6 +148,25 @@ def loss_alone(logits: Tensor, y: Tensor) -> Tensor:
     if logits.shape[1] > 1:
         return F.cross_entropy(logits, y)
     return F.binary_cross_entropy_with_logits(logits.squeeze(1), y.double())
+
+
+def measure_both_ways(network: nn.Sequential, train: Table, val: Table) -> list[float]:
+    """Measure as it is, and where there is batch norm once more, with the statistics of all training rows."""
+    measured = measure_alone(network, train, val)
+    if any(isinstance(layer, nn.BatchNorm1d) for layer in network):
+        measured += measure_alone(with_exact_statistics(network, train.x), train, val)
+    return measured
+
+
+@torch.no_grad()
+def with_exact_statistics(network: nn.Sequential, x: Tensor) -> nn.Sequential:
+    """Return a copy whose running statistics are set, layer by layer, by a pass over all rows x (N, F)."""
+    network = copy.deepcopy(network).eval()
+    for layer in network:
+        if isinstance(layer, nn.BatchNorm1d):
+            layer.running_mean, layer.running_var = x.mean(dim=0), x.var(dim=0, unbiased=False)
+        x = layer(x)
+    return network
 
 
 @torch.no_grad()
@@ -201,7 +220,7 @@ def assert_alone_is_the_same(
 ) -> None:
     alone, measured = train_alone(*tables, architecture, schedule, lr, seed)
     rows = history[(history["lr"] == lr) & (history["seed"] == seed)]
-    np.testing.assert_allclose(rows[list(MEASURES)], measured, rtol=1e-8, atol=1e-10)
+    np.testing.assert_allclose(rows.drop(columns=["lr", "seed", "epoch"]), measured, rtol=1e-8, atol=1e-10)
     replica = unstack(networks, schedule.replica(lr, seed)).double()
     norm = architecture.normalization
     before_batch_norm = norm is not None and (norm.kind, norm.placement) == ("batch", "before_activation")
@@ -212,10 +231,21 @@ def assert_alone_is_the_same(
         torch.testing.assert_close(replica.state_dict()[name], values, rtol=1e-8, atol=1e-6 if noise else 1e-10)
 
 
-def test_history_has_one_row_per_rate_seed_and_epoch(tiny_tables: tuple[Table, Table]) -> None:
+@pytest.mark.parametrize(
+    ("architecture", "columns"),
+    [
+        (Architecture(2), MEASURES),
+        (Architecture(2, [4], normalization=normalization("layer")), MEASURES),
+        (Architecture(2, normalization=normalization()), (*MEASURES, *EXACT_MEASURES)),
+    ],
+    ids=["baseline", "layer", "batch"],
+)
+def test_history_has_one_row_per_rate_seed_and_epoch(
+    tiny_tables: tuple[Table, Table], architecture: Architecture, columns: tuple[str, ...]
+) -> None:
     schedule = Schedule([0.01, 0.1], [0, 1, 2], epochs=2, batch_size=16)
-    _, history = train_arm(*tiny_tables, Architecture(2), schedule)
-    assert list(history.columns) == ["lr", "seed", "epoch", *MEASURES]
+    _, history = train_arm(*tiny_tables, architecture, schedule)
+    assert list(history.columns) == ["lr", "seed", "epoch", *columns]
     expected = [(lr, seed, epoch) for lr in (0.01, 0.1) for seed in range(3) for epoch in range(3)]
     assert list(history[["lr", "seed", "epoch"]].itertuples(index=False, name=None)) == expected
 
@@ -320,9 +350,17 @@ def test_a_diverged_replica_is_wrong_everywhere(tiny_tables: tuple[Table, Table]
 def test_large_tables_are_measured_in_parts(monkeypatch: pytest.MonkeyPatch, tiny_tables: tuple[Table, Table]) -> None:
     networks = build_replicas(Architecture(2, normalization=normalization()), Schedule([0.01], [0, 1], 0, 16)).double()
     whole = evaluate(networks, *tiny_tables)
-    monkeypatch.setattr("stages.training.loop.EVALUATED_AT_ONCE", 7)
+    monkeypatch.setattr("stages.training.evaluation.ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("stages.training.evaluation.VALUES_AT_ONCE", 2 * 54)  # those of one network
     for name, values in evaluate(networks, *tiny_tables).items():
         np.testing.assert_allclose(values, whole[name], rtol=1e-14)
+
+
+def test_to_evaluate_changes_nothing(tiny_tables: tuple[Table, Table]) -> None:
+    networks = build_replicas(Architecture(2, normalization=normalization()), Schedule([0.01], [0, 1], 0, 16)).double()
+    before = copy.deepcopy(networks.state_dict())
+    evaluate(networks, *tiny_tables)
+    torch.testing.assert_close(networks.state_dict(), before, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(("rows", "batch_size", "dropped"), [(33, 32, 1), (34, 32, 0), (64, 32, 0), (3, 2, 1)])

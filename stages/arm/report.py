@@ -5,10 +5,12 @@ import time
 import pandas as pd
 from tqdm import tqdm
 
+from stages import MEASURES
 from stages.history.curves import moments_by_epoch
 from stages.history.moments import Moments
 from stages.tracking import StageRun
-from stages.training.loop import Measures, Schedule
+from stages.training.evaluation import Measures
+from stages.training.loop import Schedule
 
 
 class ArmReport:
@@ -42,7 +44,7 @@ class ArmReport:
         bar.set_postfix(accuracies, refresh=False)
         bar.update(epoch > 0)
         if self.live:
-            self._log(epoch, {name: Moments.of(values) for name, values in measures.items()})
+            self._log(epoch, {name: Moments.of(measures[name]) for name in MEASURES})
 
     def add(self, history: pd.DataFrame) -> None:
         """Report a block that is done."""

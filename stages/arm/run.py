@@ -3,7 +3,9 @@
 Reads   data/train.csv, data/val.csv: feature columns, then `label`
 Writes  in results/<arm>/
         history.parquet   lr, seed, epoch, train_loss, train_accuracy, val_loss, val_accuracy
-                          (losses in nats, accuracies in [0, 1], in eval mode on all rows; epoch 0 = before training)
+                          (losses in nats, accuracies in [0, 1], in eval mode on all rows; epoch 0 = before training);
+                          under batch norm the same four as NAME_exact, with the statistics of all training rows in
+                          place of running averages
         diagnostics.parquet
                           at `lr`: seed, epoch, covariate_shift, gradient_cosine, input_shift, loss_range (nats),
                           gradient_change, beta_smoothness, input_p15, input_p50, input_p85, dead_layer (0 or 1);

@@ -12,7 +12,8 @@ from torch import nn
 
 from stages import InputError
 from stages.training.diagnostics import Diagnostics
-from stages.training.loop import Measures, Schedule, train_arm
+from stages.training.evaluation import Measures
+from stages.training.loop import Schedule, train_arm
 from stages.training.network import Architecture, build_network
 from stages.training.replicas import select
 from stages.training.tables import Table

@@ -8,19 +8,15 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from stages import MEASURES
+from stages import EXACT_MEASURES, MEASURES
 from stages.training.diagnostics import Diagnostics
+from stages.training.evaluation import Measures, evaluate
 from stages.training.layers import write_gradient
-from stages.training.loss import cross_entropy, is_right
 from stages.training.network import Architecture, build_network
 from stages.training.optimizers import Optimizer
-from stages.training.replicas import count_replicas, flatten_parameters, in_memory_order, is_narrow, repeat, stack
+from stages.training.replicas import flatten_parameters, in_memory_order, is_narrow, repeat, stack
 from stages.training.streams import ORDER, WEIGHTS, open_stream
 from stages.training.tables import Table
-
-EVALUATED_AT_ONCE = 128  # rows: few enough for the caches, whatever the size of the table
-
-Measures = dict[str, np.ndarray]  # of each of MEASURES, a value for every replica
 
 
 @dataclass(frozen=True)
@@ -61,8 +57,8 @@ def train_arm(
     """Train every replica, and return them stacked, with their history.
 
     A replica is the network that plain PyTorch trains from the same seed on the same batches, in dtype and device of
-    `train.x`. The history has one row per (lr, seed, epoch) with `MEASURES`: losses in nats, accuracies in [0, 1], all
-    in eval mode on the full tables; epoch 0 is before training. `on_epoch` gets the epoch and each measure as (L, S).
+    `train.x`. The history has one row per (lr, seed, epoch) with what `evaluate` measures after it: losses in nats,
+    accuracies in [0, 1]; epoch 0 is before training. `on_epoch` gets the epoch and each measure as (L, S).
     `diagnostics` watches, and has its table afterwards; the training is the same, to the bit, with it and without.
     """
     network = build_replicas(architecture, schedule).to(train.x.device, train.x.dtype)
@@ -146,35 +142,12 @@ def dropped_examples(rows: int, batch_size: int) -> int:
     return int(rows % batch_size == 1)
 
 
-def evaluate(network: nn.Sequential, train: Table, val: Table) -> Measures:
-    """Return each of `MEASURES` as (R,), in eval mode. A logit that is not a number counts as wrong."""
-    network.eval()
-    measures = {}
-    for name, table in {"train": train, "val": val}.items():
-        loss, accuracy = _loss_and_accuracy(network, table)
-        measures[f"{name}_loss"] = loss.cpu().numpy()
-        measures[f"{name}_accuracy"] = accuracy.cpu().numpy()
-    return measures
-
-
-@torch.no_grad()
-def _loss_and_accuracy(network: nn.Sequential, table: Table) -> tuple[Tensor, Tensor]:
-    """Return the mean over all rows of loss and of right answers, (R,) each, in float64."""
-    replicas = count_replicas(network)
-    loss, right = torch.zeros(2, replicas, dtype=torch.float64, device=table.x.device)
-    for x, y in zip(table.x.split(EVALUATED_AT_ONCE), table.y.split(EVALUATED_AT_ONCE), strict=True):
-        logits = network(x.T.expand(replicas, -1, -1))  # (R, K, B)
-        loss += cross_entropy(logits, y[None]).sum(dim=-1)
-        right += is_right(logits, y[None]).sum(dim=-1)
-    return loss / len(table.y), right / len(table.y)
-
-
 def _history(epochs: Sequence[Measures], schedule: Schedule) -> pd.DataFrame:
     """Return the history, sorted by lr, seed, epoch, from the measures of each epoch, (L, S) each."""
     axes = [schedule.learning_rates, schedule.seeds, range(len(epochs))]
     index = pd.MultiIndex.from_product(axes, names=["lr", "seed", "epoch"])
     columns = {}
-    for name in MEASURES:
+    for name in sorted(epochs[0], key=[*MEASURES, *EXACT_MEASURES].index):
         values = np.stack([measures[name] for measures in epochs], axis=-1)  # (L, S, E)
         columns[name] = values.ravel()
     return pd.DataFrame(columns, index=index).reset_index()

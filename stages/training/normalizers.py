@@ -45,6 +45,21 @@ class StackedBatchNorm(Stacked):
         )
         return self._as_replicas(output, x)
 
+    def forward_exact(self, x: Tensor, rows: int) -> Tensor:
+        """(R, F, N) -> (R, F, N), with mean and biased variance of the first `rows` of N, not the running averages."""
+        mean, variance = torch.batch_norm_update_stats(self._as_one_layer(x[..., :rows]), None, None, 0.0)
+        output, _, _ = torch.native_batch_norm(
+            self._as_one_layer(x),
+            self._flat(self.weight),
+            self._flat(self.bias),
+            mean,
+            variance,
+            training=False,
+            momentum=0.0,
+            eps=self.eps,
+        )
+        return self._as_replicas(output, x)
+
     def backward(self, x: Tensor, grad: Tensor, needed: bool) -> Tensor | None:
         grad_x, grad_weight, grad_bias = aten.native_batch_norm_backward(
             self._as_one_layer(grad),

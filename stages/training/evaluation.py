@@ -1,0 +1,96 @@
+"""How good the networks are: loss and accuracy on all training and validation rows, of every replica.
+
+Under batch normalization there are two answers. One is with the running averages, as networks are used and as `eval()`
+has it. The other is with exact statistics, those of all training rows under the weights of the moment: running averages
+lag behind the weights and jitter with the batches, so a curve can fluctuate while the network hardly moves.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from stages import EXACT_MEASURES
+from stages.training.loss import cross_entropy, is_right
+from stages.training.normalizers import StackedBatchNorm
+from stages.training.replicas import count_replicas, select
+from stages.training.tables import Table
+
+ROWS_AT_ONCE = 128  # few enough for the caches, whatever the size of the table
+VALUES_AT_ONCE = 2**23  # of one layer's outputs, for all rows: where they are needed at once, bounds the memory
+
+Measures = dict[str, np.ndarray]  # of each of `MEASURES`, or of `EXACT_MEASURES` too, a value for every replica
+
+
+def evaluate(network: nn.Sequential, train: Table, val: Table) -> Measures:
+    """Return each of `MEASURES` as (R,), in eval mode; with batch norm, each of `EXACT_MEASURES` too.
+
+    A logit that is not a number counts as wrong.
+    """
+    network.eval()
+    measures = {}
+    for name, table in {"train": train, "val": val}.items():
+        loss, accuracy = _loss_and_accuracy(network, table)
+        measures[f"{name}_loss"] = loss.cpu().numpy()
+        measures[f"{name}_accuracy"] = accuracy.cpu().numpy()
+    if has_running_averages(network):
+        measures |= evaluate_exactly(network, train, val)
+    return measures
+
+
+def has_running_averages(network: nn.Sequential) -> bool:
+    """Return whether `network` has batch norm."""
+    return any(isinstance(layer, StackedBatchNorm) for layer in network)
+
+
+@torch.no_grad()
+def _loss_and_accuracy(network: nn.Sequential, table: Table) -> tuple[Tensor, Tensor]:
+    """Return the mean over all rows of loss and of right answers, (R,) each, in float64."""
+    replicas = count_replicas(network)
+    loss, right = torch.zeros(2, replicas, dtype=torch.float64, device=table.x.device)
+    for x, y in zip(table.x.split(ROWS_AT_ONCE), table.y.split(ROWS_AT_ONCE), strict=True):
+        logits = network(x.T.expand(replicas, -1, -1))  # (R, K, B)
+        loss += cross_entropy(logits, y[None]).sum(dim=-1)
+        right += is_right(logits, y[None]).sum(dim=-1)
+    return loss / len(table.y), right / len(table.y)
+
+
+@torch.no_grad()
+def evaluate_exactly(network: nn.Sequential, train: Table, val: Table) -> Measures:
+    """Return each of `EXACT_MEASURES` as (R,)."""
+    rows = Table(torch.cat([train.x, val.x]), torch.cat([train.y, val.y]))
+    replicas = count_replicas(network)
+    at_once = _replicas_at_once(network, len(rows.y))
+    parts = []
+    for first in range(0, replicas, at_once):
+        part = network if at_once >= replicas else select(network, slice(first, first + at_once))
+        parts.append(_exact_means(part, rows, len(train.y)))
+    means = torch.cat(parts, dim=-1).cpu().numpy()  # (4, R)
+    return dict(zip(EXACT_MEASURES, means, strict=True))
+
+
+def _exact_means(network: nn.Sequential, rows: Table, training: int) -> Tensor:
+    """Return `EXACT_MEASURES` (4, R) in float64, where the first `training` of `rows` are the training rows."""
+    logits = exact_logits(network, rows.x, training)  # (R, K, N)
+    loss = cross_entropy(logits, rows.y[None])  # (R, N)
+    right = is_right(logits, rows.y[None])
+    means = []
+    for chosen in (slice(training), slice(training, None)):
+        for values in (loss[:, chosen], right[:, chosen]):
+            means.append(values.sum(dim=-1).double() / values.shape[-1])
+    return torch.stack(means)
+
+
+def exact_logits(network: nn.Sequential, x: Tensor, rows: int) -> Tensor:
+    """(N, F) -> (R, K, N), every batch norm with mean and biased variance of the first `rows` of N.
+
+    Layer by layer: what reaches a layer has passed those before it, which had their own.
+    """
+    values = x.T.expand(count_replicas(network), -1, -1)  # (R, F, N)
+    for layer in network:
+        values = layer.forward_exact(values, rows) if isinstance(layer, StackedBatchNorm) else layer(values)
+    return values
+
+
+def _replicas_at_once(network: nn.Sequential, rows: int) -> int:
+    widest = max(parameter.shape[1] for parameter in network.parameters())
+    return max(1, VALUES_AT_ONCE // (rows * widest))
