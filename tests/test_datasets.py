@@ -373,7 +373,9 @@ def test_our_own_sources_leave_no_doubt(source: str) -> None:
 def test_the_stage_encodes_then_scales_by_the_training_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lines = "".join(f"{row},{row % 2},{'red' if row % 4 < 2 else ''},{'ab'[row % 2]}\n" for row in range(40))
+    sizes = ["", *[1] * 31, *[9] * 8]  # the gap is 1, by the training rows, which leaves no variance to scale by
+    colors = ["red", "red", "", ""] * 10
+    lines = "".join(f"{row},{sizes[row]},{colors[row]},{'ab'[row % 2]}\n" for row in range(40))
     write_csv(tmp_path, f"id,size,color,kind\n{lines}")
     data = {"source": "mine.csv", "target": "kind", "encode": True, "scale": "standard", "split": "tail"}
     params = load_params(ROOT / "params.yaml").model_dump()
@@ -385,6 +387,7 @@ def test_the_stage_encodes_then_scales_by_the_training_rows(
     assert list(train.columns) == ["id", "size", "color=missing", "color=red", "label"]
     np.testing.assert_allclose(train["id"], (np.arange(32) - 15.5) / np.arange(32).std())
     np.testing.assert_allclose(val["id"], (np.arange(32, 40) - 15.5) / np.arange(32).std())
+    assert (set(train["size"]), set(val["size"])) == ({0}, {8})
     np.testing.assert_allclose(val["color=red"], [1, 1, -1, -1, 1, 1, -1, -1])
     assert (tmp_path / "data" / "classes.json").read_text() == '["a", "b"]\n'
     told = capsys.readouterr()

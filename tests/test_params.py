@@ -157,6 +157,7 @@ def test_committed_params_hold_the_documented_defaults() -> None:
             {"bn__kind": "group", "bn__groups": 3, "model__hidden": [8]},
             r"model.hidden = \[8\] contradicts bn.kind = 'group' with bn.groups = 3: expected mult.* 3 of at least 6",
         ),
+        ({"model__lr": 0.1}, r"model.lr = 0.1 is no known key: the nearest is lr\. Take it out"),
         ({"placement": "after_activation"}, "placement = .* is no known key: the nearest is bn.placement"),
         ({"bn__placement": "before"}, "bn.placement = 'before': expected after_activation or before_activation"),
         ({"bn__momentum": 0}, "bn.momentum = 0: expected a number above 0 and at most 1 .*, or null"),
