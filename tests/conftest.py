@@ -32,9 +32,11 @@ OUR_VARIABLES = ("DVC_", "MLFLOW_", "GIT_")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 WHOLE = {"clone_project", "browse", "page", "scheduler"}  # fixtures: who uses one is left out of `make test-quick`
+HANGS = 900  # seconds until a test says so: it is no test of how fast the machine is
 Build = Callable[[Path], object]
 
 torch.set_num_threads(1)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has those that it starts with & ignore it
 
 
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
@@ -118,8 +120,7 @@ def clone_project() -> Build:
                 (folder / name).write_bytes((ROOT / name).read_bytes())
         run(["git", "init", "--quiet", "--initial-branch=main"], folder)
         run(["git", "add", "--all"], folder)
-        author = ["-c", "user.name=Test", "-c", "user.email=test@example.org"]
-        run(["git", *author, "commit", "--quiet", "--message", "Start"], folder)
+        commit(folder, "Start")
 
     return clone
 
@@ -131,11 +132,12 @@ def small_project(build_once: Callable[[str, Build], Path], clone_project: Build
     def build(folder: Path) -> None:
         clone_project(folder / "project")
         set_params(folder / "project", SMALL)
+        commit(folder / "project", "Small params")
         printed = run(["dvc", "repro"], folder / "project")
         (folder / "printed.txt").write_text(printed)
         run(["git", "config", "user.name", "Test"], folder / "project")  # from here on: `dvc exp run` makes commits
         run(["git", "config", "user.email", "test@example.org"], folder / "project")
-        run(["git", "commit", "--all", "--quiet", "--message", "Small"], folder / "project")
+        commit(folder / "project", "Small results")
 
     return build_once("small", build) / "project"
 
@@ -177,6 +179,12 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_store: Path) ->
     os.environ.pop("MLFLOW_TRACKING_URI", None)  # MLflow sets it too
 
 
+def commit(project: Path, message: str) -> None:
+    """Commit all changes, as somebody whose identity git does not know otherwise."""
+    author = ["-c", "user.name=Test", "-c", "user.email=test@example.org"]
+    run(["git", *author, "commit", "--all", "--quiet", "--message", message], project)
+
+
 def set_params(project: Path, values: Mapping[str, Any]) -> None:
     """Change top-level values of params.yaml."""
     params = yaml.safe_load((project / "params.yaml").read_text())
@@ -204,6 +212,13 @@ def free_port() -> int:
         return listening.getsockname()[1]
 
 
+def answers(address: str) -> bool:
+    with contextlib.suppress(OSError):
+        urllib.request.urlopen(address, timeout=10).close()
+        return True
+    return False
+
+
 @contextlib.contextmanager
 def serving(command: list[str], folder: Path, port: int, log: Path, **variables: str) -> Iterator[str]:
     """Run a server in `folder` and yield its address once it answers; kill it at the end, as a power cut would."""
@@ -212,14 +227,11 @@ def serving(command: list[str], folder: Path, port: int, log: Path, **variables:
         outputs = {"stdout": output, "stderr": output, "start_new_session": True}
         process = subprocess.Popen(command, cwd=folder, env=environment(folder) | variables, **outputs)
         try:
-            for _ in range(600):
-                with contextlib.suppress(OSError):
-                    urllib.request.urlopen(f"{address}/health", timeout=1).close()
-                    break
+            deadline = time.monotonic() + HANGS
+            while not answers(f"{address}/health"):
                 assert process.poll() is None, log.read_text()
+                assert time.monotonic() < deadline, log.read_text()
                 time.sleep(0.2)
-            else:
-                raise TimeoutError(log.read_text())
             yield address
         finally:
             os.killpg(process.pid, signal.SIGKILL)
@@ -240,4 +252,4 @@ def open_in_chromium(address: str, folder: Path, size: str = "1200,900", wait_ms
     flags += [f"--virtual-time-budget={wait_ms}"] if wait_ms else []
     flags += [f"--user-data-dir={folder / 'browser'}", f"--window-size={size}"]
     command = [CHROMIUM, *flags, "--dump-dom", address]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    return subprocess.run(command, capture_output=True, text=True, timeout=HANGS, check=True).stdout

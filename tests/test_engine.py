@@ -109,18 +109,18 @@ def test_a_killed_stage_leaves_no_worker_behind(tmp_path: Path) -> None:
     stage, children = start_loky(tmp_path)
     assert len(children) >= 2
     stage.kill()
-    assert psutil.wait_procs(children, timeout=30)[1] == []
+    assert psutil.wait_procs(children, timeout=200)[1] == []
     stage.communicate()
 
 
 def test_ctrl_c_ends_a_stage_and_its_workers_in_one_line(tmp_path: Path) -> None:
     stage, children = start_loky(tmp_path)
     os.killpg(stage.pid, signal.SIGINT)  # the whole group, as a terminal does
-    _, told = stage.communicate(timeout=60)
+    _, told = stage.communicate(timeout=200)
     assert told.startswith("interrupted")
     assert told.count("\n") == 1
     assert stage.returncode == 130
-    assert psutil.wait_procs(children, timeout=30)[1] == []
+    assert psutil.wait_procs(children, timeout=200)[1] == []
 
 
 def test_ctrl_c_ends_a_stage_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:

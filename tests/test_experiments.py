@@ -9,14 +9,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ARM_FILES, EPOCHS, RATES, copy_project, environment, run, set_params
+from conftest import ARM_FILES, EPOCHS, HANGS, RATES, copy_project, environment, run, set_params
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from stages import ARMS
 
 ARM_RUNS = 1 + len(RATES)  # one for the arm, and its children
-HANGS = 1800  # seconds: it is no test of how fast the machine is
 ARTIFACTS = {
     "train_baseline": ARM_FILES,
     "train_bn": ARM_FILES,
@@ -144,8 +143,8 @@ def project(small_project: Path, tmp_path: Path) -> Path:
 
 def test_two_at_once_start_a_new_store(project: Path) -> None:
     commands = [
-        ["dvc", "exp", "run", "--temp", "--name", f"momentum-{momentum}", "-S", f"bn.momentum={momentum}"]
-        for momentum in (0.2, 0.3)
+        ["dvc", "--wait-for-lock", "exp", "run", "--temp", "--name", f"momentum-{value}", "-S", f"bn.momentum={value}"]
+        for value in (0.2, 0.3)
     ]
     started = [start(command, project) for command in commands]
     printed = [process.communicate()[0] for process in started]

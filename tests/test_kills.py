@@ -13,10 +13,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import RATES, copy_project, environment, run
+from conftest import HANGS, RATES, copy_project, environment, run
 
 REPRO = ["dvc", "repro"]
-HANGS = 600  # seconds: it is no test of how fast the machine is
 NEWLY = "status = 'RUNNING' AND start_time >= ?"  # those that a kill before left open are no longer running
 
 

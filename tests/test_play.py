@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import HANGS
 
 from stages import ARMS, MEASURES
 from stages.evidence.claims import CLAIMS
@@ -170,7 +171,7 @@ def run_numbers(script: str, folder: Path, **given: Any) -> Any:
         f"console.log(JSON.stringify({script}));",
     ]
     command = [str(NODE), "--input-type=module", "--eval", "\n".join(lines)]
-    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout)
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=HANGS).stdout)
 
 
 @needs_node

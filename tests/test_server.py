@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from conftest import ARM_FILES, Build, environment, free_port, run, serving, set_params
+from conftest import ARM_FILES, Build, commit, environment, free_port, run, serving, set_params
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
@@ -21,7 +21,6 @@ from stages.tracking.connection import find_store
 
 EPOCHS, RATES = 200, [0.001, 0.1]
 PARAMS = {"lr": 0.001, "lr_sweep": RATES, "seeds": 4, "epochs": EPOCHS}
-AUTHOR = ["-c", "user.name=Test", "-c", "user.email=test@example.org"]
 SECONDS = "300"  # that a server has here: other tests may keep the machine busy
 PASSWORD = "s3cr/t-w0rd"
 
@@ -32,7 +31,7 @@ def project(clone_project: Build, tmp_path_factory: pytest.TempPathFactory) -> P
     folder = tmp_path_factory.mktemp("server") / "project"
     clone_project(folder)
     set_params(folder, PARAMS)
-    run(["git", *AUTHOR, "commit", "--all", "--quiet", "--message", "Few"], folder)
+    commit(folder, "Few networks")
     stage(folder, "generate_data", "")
     return folder
 
@@ -107,7 +106,7 @@ def test_a_silent_server_is_given_up_soon(port: int, monkeypatch: pytest.MonkeyP
     started = time.monotonic()
     with socket.create_server(("127.0.0.1", port), backlog=8), pytest.raises(InputError, match="timed out"):
         find_store()
-    assert time.monotonic() - started < 10  # the limit is 5
+    assert time.monotonic() - started < 18  # the limit is 5, and MLflow's own 20
 
 
 def test_credentials_reach_the_server_and_a_refusal_stops_the_stage(project: Path, port: int) -> None:
