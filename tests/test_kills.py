@@ -6,6 +6,7 @@ import os
 import signal
 import sqlite3
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from itertools import product
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import HANGS, RATES, copy_project, environment, run
+from conftest import EPOCHS, HANGS, RATES, copy_project, environment, run
 
 REPRO = ["dvc", "repro"]
 NEWLY = "status = 'RUNNING' AND start_time >= ?"  # those that a kill before left open are no longer running
@@ -83,3 +84,26 @@ def test_killed_repros_are_made_good_by_the_next(project: Path) -> None:
     statuses = dict(query(project, "SELECT status, count(*) FROM runs GROUP BY status"))
     assert "RUNNING" not in statuses
     assert statuses["FINISHED"] == finished + 1 + len(RATES) + 1  # train_bn with its children, and compare
+
+
+def test_a_stage_outlives_the_process_that_logs(project: Path) -> None:
+    before = checksums(project)
+    started = time.time_ns() // 1_000_000
+    command = [sys.executable, "-m", "stages.train_bn"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    stage = subprocess.Popen(command, cwd=project, env=environment(project), **pipes)
+    while not is_training(project, started):
+        assert stage.poll() is None
+        time.sleep(0.02)
+    (logs,) = (child for child in psutil.Process(stage.pid).children() if "spawn_main" in " ".join(child.cmdline()))
+    logs.kill()
+    _, errors = stage.communicate(timeout=HANGS)
+    assert stage.returncode == 0
+    (line,) = errors.splitlines()
+    assert line.startswith("warning: the process that logs to MLflow was killed: run 'bn' at sqlite:///")
+    assert checksums(project) == before
+    assert run([sys.executable, "-m", "stages.tracking.resync"], project) == "run 'bn' is complete\n"
+    runs = query(project, "SELECT run_uuid, status FROM runs WHERE start_time >= ?", started)
+    assert [status for _, status in runs] == ["FINISHED"] * (1 + len(RATES))
+    points = "SELECT count(*) FROM metrics WHERE run_uuid = ? AND key = 'val_accuracy'"
+    assert {query(project, points, run_id)[0][0] for run_id, _ in runs} == {EPOCHS + 1}

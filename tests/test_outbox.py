@@ -21,7 +21,6 @@ from stages.tracking.entries import Entry, LoggedRun
 from stages.tracking.environment import outbox_folder
 from stages.tracking.logger import RunLog, open_log
 from stages.tracking.outbox import Letter
-from stages.tracking.store import Store
 
 PARAMS = {"tracking.experiment": "x", "epochs": 5, "lr": 0.1}
 RUN = LoggedRun("sqlite:///x", "a" * 32, "bn", "1", 5, "0.1", {"0.1": "b" * 32})
@@ -231,20 +230,6 @@ def test_artifacts_that_cannot_be_written_go_out_later(
     (tmp_path / "mlartifacts").unlink()
     list(resync.resync())
     assert files(store, log) == ["file.txt"]
-
-
-def test_a_database_that_turns_read_only_costs_nothing(
-    store: MlflowClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    log = open_run(store)
-    with monkeypatch.context() as full:
-        full.setattr(Store, "log_points", lambda *_: raise_error(OSError(28, "No space left on device")))
-        log.add(Entry(entries.log_epoch, (2, {"val_loss": 1.0}, {}, 1)))
-        log.close("FINISHED")
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "failed (No space left on device): run 'bn (sunny-day)' there lacks its metrics since epoch 2;" in line
-    list(resync.resync())
-    assert logged(store, log).data.metrics == {"val_loss": 1.0}
 
 
 def test_an_outbox_that_cannot_be_written_is_told_in_the_same_line(

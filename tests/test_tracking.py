@@ -13,6 +13,7 @@ from pathlib import Path
 
 import mlflow
 import numpy as np
+import psutil
 import pytest
 import torch
 from mlflow import MlflowClient
@@ -166,6 +167,30 @@ def test_a_stage_outlives_the_process_that_logs(
     assert logged.data.tags["history.md5"] == "abc"
     points = store.get_metric_history(logged.info.run_id, "val_loss")
     assert [(point.step, point.value) for point in points] == [(0, 1.0), (1, sys.float_info.max)]
+    assert [file.path for file in store.list_artifacts(logged.info.run_id)] == ["file.txt"]
+
+
+def test_a_full_disk_costs_a_run_nothing(
+    store: MlflowClient, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file.txt").write_text("content")
+    with track_stage("train_bn", PARAMS, tags={"arm": "bn"}, rates=[0.1]) as run:
+        run.wait_until_open()
+        (process,) = multiprocessing.active_children()
+        size = (tmp_path / "mlflow.db").stat().st_size
+        psutil.Process(process.pid).rlimit(psutil.RLIMIT_FSIZE, (size, size))  # no file of its may grow beyond
+        for epoch in range(5000):
+            run.log_epoch(epoch, {"val_loss": epoch / 2}, {0.1: {"val_loss": 0.5}})
+        run.log_artifacts(tmp_path / "file.txt")
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("warning: MLflow at sqlite:///")
+    assert "there lacks its metrics since epoch " in line
+    assert line.endswith("; nothing is lost: `make resync` logs it later")
+    assert list(resync.resync()) == ["run 'bn (sunny-day)' is complete"]
+    logged = runs(store)["bn (sunny-day)"]
+    assert logged.info.status == "FINISHED"
+    points = store.get_metric_history(logged.info.run_id, "val_loss")
+    assert sorted((point.step, point.value) for point in points) == [(epoch, epoch / 2) for epoch in range(5000)]
     assert [file.path for file in store.list_artifacts(logged.info.run_id)] == ["file.txt"]
 
 

@@ -16,7 +16,7 @@ from stages import ARMS
 
 CARD = 'data-testid="experiment-view-compare-runs-card"'
 BLACK, GREEN = "rgb(0, 0, 0)", "rgb(0, 128, 0)"
-Page = Callable[[str], str]
+Page = Callable[..., str]
 
 
 @pytest.fixture(scope="module")
@@ -27,12 +27,17 @@ def project(tried_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 @pytest.fixture(scope="module")
 def open_page(browse: Callable[..., str], project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    """Return what opens the experiment's charts in the browser, in one of its saved views."""
+    """Return what opens the experiment in the browser, in one of its saved views: its charts, or its table of runs."""
     folder, port = tmp_path_factory.mktemp("browser"), free_port()
     command = [sys.executable, "-m", "mlflow", "ui", "--port", str(port), "--workers", "1"]
     with serving(command, project, port, folder / "ui.log") as address:
-        charts = f"{address}/#/experiments/1/runs?workflowType=machine_learning&compareRunsMode=CHART"
-        yield lambda view: browse(f"{charts}&viewStateShareKey={view}", folder, size="1400,1800", wait_ms=100_000)
+        runs = f"{address}/#/experiments/1/runs?workflowType=machine_learning"
+
+        def open_view(view: str, mode: str = "CHART") -> str:
+            page = f"{runs}&compareRunsMode={mode}&viewStateShareKey={view}"
+            return browse(page, folder, size="1600,1800", wait_ms=100_000)
+
+        yield open_view
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +80,12 @@ def test_view_of_the_arms_draws_their_curves(open_page: Page, store: MlflowClien
     for arm_run in runs:
         logged = [point.value for point in store.get_metric_history(arm_run.info.run_id, "val_accuracy")]
         assert any(drawn_as(logged, curve) for _, curve in drawn), arm_run.info.run_name
+
+
+@pytest.mark.parametrize("view", ["arms", "rates"])
+def test_the_table_shows_the_rate_the_accuracy_and_the_arm(open_page: Page, view: str) -> None:
+    columns = re.findall(r'ag-header-cell[^>]*col-id="([^"]+)"', open_page(view, mode="TABLE"))
+    assert columns[-3:] == ["params.`lr`", "metrics.`val_accuracy`", "tags.`arm`"]
 
 
 def test_view_by_learning_rate_groups_the_arms(open_page: Page, store: MlflowClient) -> None:

@@ -35,7 +35,7 @@ def run_color(tags: Mapping[str, str]) -> str:
     """
     color = COLORS.get(tags.get("arm", ""), OF_NO_ARM)
     experiment = tags.get("dvc.exp.name")
-    if experiment is None:
+    if experiment is None or color == OF_NO_ARM:
         return color
     share = hashlib.md5(experiment.encode()).digest()[0] / 255
     return _lighten(color, DARKEST + share * (LIGHTEST - DARKEST))
