@@ -16,6 +16,7 @@ NORMS = {
     "batch": normalization(),
     "inputs too": normalization(inputs=True, affine=False),
     "cumulative, before": normalization(momentum=None, placement="before_activation"),
+    "frozen": normalization("frozen"),
     "layer": normalization("layer"),
     "group": normalization("group", groups=2, affine=False, placement="before_activation"),
 }

@@ -23,7 +23,7 @@ from stages.training.loop import (
     dropped_examples,
     train_arm,
 )
-from stages.training.network import Architecture, Normalization, build_network
+from stages.training.network import Architecture, FrozenNorm, Normalization, build_network
 from stages.training.replicas import stack, unstack
 from stages.training.streams import ORDER, WEIGHTS, open_stream
 from stages.training.tables import Table
@@ -42,7 +42,7 @@ OPTIMIZERS = {
 # Every value of every option that changes what is trained, and the options that have no effect beside a kind.
 OPTIONS: dict[str, list[Any]] = {
     "activation": ["relu", "leaky_relu", "tanh", "sigmoid", "gelu"],
-    "kind": ["none", "batch", "layer", "group"],
+    "kind": ["none", "batch", "frozen", "layer", "group"],
     "init": ["pytorch", "keras", "he", "normal"],
     "optimizer": ["adam", "adamw", "sgd", "rmsprop"],  # sgd with momentum, and without it below
     "momentum": [0.1, 0.6, None],
@@ -57,6 +57,7 @@ OPTIONS: dict[str, list[Any]] = {
 }
 WITHOUT_EFFECT = {
     "none": {"placement", "momentum", "eps", "affine", "inputs"},
+    "frozen": {"momentum"},
     "layer": {"momentum"},
     "group": {"momentum"},
 }
@@ -125,6 +126,8 @@ def train_alone(
     train: Table, val: Table, architecture: Architecture, schedule: Schedule, lr: float, seed: int
 ) -> tuple[nn.Sequential, list[list[float]]]:
     network = build_network(architecture, open_stream(seed, WEIGHTS)).double()
+    if any(isinstance(layer, FrozenNorm) for layer in network):
+        network = with_exact_statistics(network, train.x)  # once, at the start
     options = {"momentum": schedule.momentum} if schedule.momentum else {}
     optimizer = OPTIMIZERS[schedule.optimizer](
         network.parameters(), lr=lr, weight_decay=schedule.weight_decay, **options
@@ -153,7 +156,7 @@ def loss_alone(logits: Tensor, y: Tensor) -> Tensor:
 def measure_both_ways(network: nn.Sequential, train: Table, val: Table) -> list[float]:
     """Measure as it is, and where there is batch norm once more, with the statistics of all training rows."""
     measured = measure_alone(network, train, val)
-    if any(isinstance(layer, nn.BatchNorm1d) for layer in network):
+    if any(type(layer) is nn.BatchNorm1d for layer in network):
         measured += measure_alone(with_exact_statistics(network, train.x), train, val)
     return measured
 

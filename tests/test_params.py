@@ -121,8 +121,8 @@ def test_committed_params_hold_the_documented_defaults() -> None:
             {"model__init": "normal", "model__init_std": 0},
             "model.init_std = 0: expected null, or for init normal a num",
         ),
-        ({"bn__kind": "instance"}, "bn.kind = 'instance': expected one of batch, layer, group, none"),
-        ({"bn__kind": None}, "bn.kind = None: expected one of batch, layer, group, none"),
+        ({"bn__kind": "instance"}, "bn.kind = 'instance': expected one of batch, frozen, layer, group, none"),
+        ({"bn__kind": None}, "bn.kind = None: expected one of batch, frozen, layer, group, none"),
         ({"bn__hidden": []}, r"bn.hidden = \[\]: expected null, or a list of 1 to 1000 widths such as \[3, 2\]"),
         ({"bn__hidden": [3, 0]}, r"bn.hidden\[1\] = 0: expected null, or a list of 1 to 1000 widths such as \[3, 2\]"),
         ({"bn__affine": "no"}, "bn.affine = 'no': expected true or false"),
@@ -135,7 +135,7 @@ def test_committed_params_hold_the_documented_defaults() -> None:
         (
             {"bn__kind": "none", "bn__placement": "before_activation"},
             "bn.placement = 'before_activation' contradicts bn.kind = 'none', which makes no use of it:"
-            " expected after_activation, or kind: batch, layer, group$",
+            " expected after_activation, or kind: batch, frozen, layer, group$",
         ),
         (
             {"bn__kind": "layer", "bn__momentum": 0.01},

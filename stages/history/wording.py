@@ -3,7 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-NAMES = {"batch": "batch normalization", "layer": "layer normalization", "group": "group normalization"}
+NAMES = {
+    "batch": "batch normalization",
+    "frozen": "normalization frozen at the start",
+    "layer": "layer normalization",
+    "group": "group normalization",
+}
 
 
 @dataclass(frozen=True)

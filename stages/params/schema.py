@@ -13,7 +13,7 @@ from stages.params.sections import Section, UsedBy, flatten, used_by
 NOISY_SOURCES = {"circles", "moons", "spirals"}
 GENERATED_SOURCES = NOISY_SOURCES | {"tutorial_rings"}
 REAL_SOURCES = {"breast_cancer", "digits", "wine"}
-NORMALIZERS = ("batch", "layer", "group")
+NORMALIZERS = ("batch", "frozen", "layer", "group")
 
 MOST_RATES = MOST_LAYERS = 1000
 HUGE = 10**9  # more than any table has rows, or any layer features
@@ -104,7 +104,9 @@ class ModelParams(Section):
 class NormalizationParams(Section):
     """What the arm `bn` has and `baseline` has not, in PyTorch's conventions."""
 
-    kind: Literal["batch", "layer", "group", "none"] = Field(description="one of batch, layer, group, none")
+    kind: Literal["batch", "frozen", "layer", "group", "none"] = Field(
+        description="one of batch, frozen, layer, group, none"
+    )
     hidden: list[PositiveInt] | None = Field(
         min_length=1,
         max_length=MOST_LAYERS,

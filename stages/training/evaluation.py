@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from stages import EXACT_MEASURES
 from stages.training.loss import cross_entropy, is_right
-from stages.training.normalizers import StackedBatchNorm
+from stages.training.normalizers import StackedBatchNorm, StackedFrozenNorm
 from stages.training.replicas import count_replicas, select
 from stages.training.tables import Table
 
@@ -38,8 +38,20 @@ def evaluate(network: nn.Sequential, train: Table, val: Table) -> Measures:
 
 
 def has_running_averages(network: nn.Sequential) -> bool:
-    """Return whether `network` has batch norm."""
-    return any(isinstance(layer, StackedBatchNorm) for layer in network)
+    """Return whether `network` has batch norm whose statistics are not frozen."""
+    return any(type(layer) is StackedBatchNorm for layer in network)
+
+
+@torch.no_grad()
+def freeze_statistics(network: nn.Sequential, x: Tensor) -> None:
+    """Give every `StackedFrozenNorm` the statistics of all rows x (N, F), layer by layer, as the weights are now."""
+    if not any(isinstance(layer, StackedFrozenNorm) for layer in network):
+        return
+    values = x.T.expand(count_replicas(network), -1, -1)  # (R, F, N)
+    for layer in network:
+        if isinstance(layer, StackedFrozenNorm):
+            layer.freeze(values)
+        values = layer(values)
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from stages import EXACT_MEASURES, MEASURES
 from stages.training.diagnostics import Diagnostics
-from stages.training.evaluation import Measures, evaluate
+from stages.training.evaluation import Measures, evaluate, freeze_statistics
 from stages.training.layers import write_gradient
 from stages.training.network import Architecture, build_network
 from stages.training.optimizers import Optimizer
@@ -62,6 +62,7 @@ def train_arm(
     `diagnostics` watches, and has its table afterwards; the training is the same, to the bit, with it and without.
     """
     network = build_replicas(architecture, schedule).to(train.x.device, train.x.dtype)
+    freeze_statistics(network, train.x)
     optimizer = build_optimizer(network, schedule)
     orders = [open_stream(seed, schedule.order_stream) for seed in schedule.seeds]
     shape = len(schedule.learning_rates), len(schedule.seeds)

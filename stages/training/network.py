@@ -7,7 +7,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 ACTIVATIONS = {
     "relu": nn.ReLU,
@@ -16,15 +17,24 @@ ACTIVATIONS = {
     "sigmoid": nn.Sigmoid,
     "gelu": nn.GELU,
 }
-SHORT = {"batch": "bn", "layer": "ln", "group": "gn"}  # the layers' names, as in bn1
+SHORT = {"batch": "bn", "frozen": "frozen", "layer": "ln", "group": "gn"}  # the layers' names, as in bn1
+
+
+class FrozenNorm(nn.BatchNorm1d):
+    """Batch norm that never looks at a batch: it normalizes by the mean and the variance that it was given."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, F) -> (B, F)."""
+        statistics = self.running_mean, self.running_var
+        return F.batch_norm(x, *statistics, self.weight, self.bias, training=False, eps=self.eps)
 
 
 @dataclass(frozen=True)
 class Normalization:
     """What normalizes each hidden layer, and its constants, as PyTorch defines them.
 
-    `kind`: batch, layer or group. `inputs`: the inputs too. `momentum` is batch norm's, None the cumulative average;
-    `groups` is group norm's.
+    `kind`: batch; frozen, which is batch with the statistics of all training rows at the start, for ever; layer; group.
+    `inputs`: the inputs too. `momentum` is batch norm's, None the cumulative average; `groups` is group norm's.
     """
 
     kind: str
@@ -52,7 +62,7 @@ class Architecture:
     def normalizes_pairs(self) -> bool:
         """Whether layer or group norm has groups of two features, which it brings near -1 and 1."""
         norm = self.normalization
-        if norm is None or norm.kind == "batch":
+        if norm is None or norm.kind in ("batch", "frozen"):
             return False
         widths = [self.features, *self.hidden] if norm.inputs else self.hidden
         return 2 * norm.groups in widths
@@ -110,6 +120,8 @@ def _normalizer(norm: Normalization | None, number: int, features: int) -> dict[
     name = f"{SHORT[norm.kind]}{number}"
     if norm.kind == "batch":
         return {name: nn.BatchNorm1d(features, eps=norm.eps, momentum=norm.momentum, affine=norm.affine)}
+    if norm.kind == "frozen":
+        return {name: FrozenNorm(features, eps=norm.eps, affine=norm.affine)}
     if norm.kind == "layer":
         return {name: nn.LayerNorm(features, eps=norm.eps, elementwise_affine=norm.affine)}
     return {name: nn.GroupNorm(norm.groups, features, eps=norm.eps, affine=norm.affine)}

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from stages.training.layers import Stacked, aten, gradient_of
+from stages.training.network import FrozenNorm
 
 
 class StackedBatchNorm(Stacked):
@@ -47,7 +48,15 @@ class StackedBatchNorm(Stacked):
 
     def forward_exact(self, x: Tensor, rows: int) -> Tensor:
         """(R, F, N) -> (R, F, N), with mean and biased variance of the first `rows` of N, not the running averages."""
-        mean, variance = torch.batch_norm_update_stats(self._as_one_layer(x[..., :rows]), None, None, 0.0)
+        mean, variance = self._statistics(x[..., :rows])
+        return self._normalize(x, mean, variance)
+
+    def _statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and biased variance of x (R, F, N) over N, (R * F,) each."""
+        return torch.batch_norm_update_stats(self._as_one_layer(x), None, None, 0.0)
+
+    def _normalize(self, x: Tensor, mean: Tensor | None, variance: Tensor | None) -> Tensor:
+        """Normalize x (R, F, N) by a given mean and variance, (R * F,) each."""
         output, _, _ = torch.native_batch_norm(
             self._as_one_layer(x),
             self._flat(self.weight),
@@ -111,6 +120,33 @@ class StackedBatchNorm(Stacked):
         if self.narrow:
             return flat.view(examples, features, replicas).permute(2, 1, 0)
         return flat.view(replicas, features, examples)
+
+
+class StackedFrozenNorm(StackedBatchNorm):
+    """R batch norm layers with a mean and a variance that `freeze` has set; only weight and bias are trained."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(R, F, B) -> (R, F, B)."""
+        return self._normalize(x, self._flat(self.running_mean), self._flat(self.running_var))
+
+    def freeze(self, x: Tensor) -> None:
+        """Take mean and biased variance of x (R, F, N) over N, for ever."""
+        mean, variance = self._statistics(x)
+        self.running_mean.copy_(self._unflat(mean))
+        self.running_var.copy_(self._unflat(variance))
+
+    def backward(self, x: Tensor, grad: Tensor, needed: bool) -> Tensor | None:
+        inverse_deviation = torch.rsqrt(self.running_var + self.eps).unsqueeze(-1)  # (R, F, 1)
+        if self.weight is not None:
+            normalized = (x - self.running_mean.unsqueeze(-1)) * inverse_deviation
+            torch.sum(grad * normalized, -1, out=gradient_of(self.weight))
+            torch.sum(grad, -1, out=gradient_of(self.bias))
+            grad = grad * self.weight.unsqueeze(-1)
+        return grad * inverse_deviation if needed else None
+
+    def ordinary(self) -> FrozenNorm:
+        features = self.running_mean.shape[1]
+        return FrozenNorm(features, eps=self.eps, affine=self.affine)
 
 
 class StackedGroupNorm(Stacked):

@@ -16,13 +16,15 @@ import torch
 from torch import Tensor, nn
 
 from stages.training.layers import Stacked, StackedLinear
-from stages.training.normalizers import StackedBatchNorm, StackedGroupNorm
+from stages.training.network import FrozenNorm
+from stages.training.normalizers import StackedBatchNorm, StackedFrozenNorm, StackedGroupNorm
 
 NARROW = 16  # weights: networks without a larger layer have their replicas last in memory (measured)
 
 _STACKED: dict[type[nn.Module], Callable[[Sequence[Any]], Stacked]] = {
     nn.Linear: StackedLinear,
     nn.BatchNorm1d: StackedBatchNorm,
+    FrozenNorm: StackedFrozenNorm,
     nn.LayerNorm: StackedGroupNorm,
     nn.GroupNorm: StackedGroupNorm,
 }
