@@ -58,7 +58,7 @@ def simulate_arm(random: np.random.Generator, *, better: bool) -> tuple[pd.DataF
     history["val_loss"] = 0.5 + gap + own
     start = index[: SEEDS * (EPOCHS + 1)].droplevel("lr")
     shift = random.lognormal(0 if better else 1, 0.5, len(start))
-    inside = {"covariate_shift": shift, "gradient_cosine": 0.9, "dead_layer": 0.0}
+    inside = {"covariate_shift": shift, "input_shift": shift, "gradient_cosine": 0.9, "dead_layer": 0.0}
     return history.reset_index(), pd.DataFrame(inside, index=start).reset_index()
 
 

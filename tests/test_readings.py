@@ -51,7 +51,8 @@ def make_history(best: float, gain: float, seed: int) -> pd.DataFrame:
 
 def pair_up(baseline: pd.DataFrame, bn: pd.DataFrame, lr: float = 0.01) -> PairedTrainings:
     inside = pd.MultiIndex.from_product([range(SEEDS), range(EPOCHS + 1)], names=["seed", "epoch"])
-    table = pd.DataFrame({"covariate_shift": 1.0, "gradient_cosine": 0.9, "dead_layer": 0.0}, index=inside)
+    columns = {"covariate_shift": 1.0, "input_shift": 1.0, "gradient_cosine": 0.9, "dead_layer": 0.0}
+    table = pd.DataFrame(columns, index=inside)
     table = table.reset_index()
     return PairedTrainings(
         {"baseline": Sweep.of(baseline), "bn": Sweep.of(bn)},
@@ -199,6 +200,29 @@ def test_what_holds_at_a_shared_rate_alone_depends(trainings: PairedTrainings) -
     assert higher.best_rate.estimate == pytest.approx(0.0, abs=0.01)
     for name in ("less_covariate_shift", "higher_learning_rates"):
         assert (judged[name].best_rate.verdict, judged[name].best_rate.n) == (NOT_MEASURED, 0)
+
+
+@pytest.mark.parametrize(
+    ("gradient", "distribution", "verdicts", "summary"),
+    [
+        (0.5, 0.5, (SUPPORTED, SUPPORTED), HOLDS),
+        (0.5, 2.0, (SUPPORTED, REFUTED), DEPENDS),
+        (2.0, 0.5, (REFUTED, SUPPORTED), DEPENDS),
+        (2.0, 1.0, (REFUTED, NO_PRACTICAL_DIFFERENCE), FAILS),
+    ],
+)
+def test_covariate_shift_is_judged_by_both_definitions(
+    trainings: PairedTrainings, gradient: float, distribution: float, verdicts: tuple[str, str], summary: str
+) -> None:
+    table = trainings.diagnostics["bn"].assign(covariate_shift=gradient, input_shift=distribution)
+    changed = replace(trainings, diagnostics=trainings.diagnostics | {"bn": table})
+    judged = {one.name: one for one in judge(changed, RULES)}
+    shift = judged["less_covariate_shift"]
+    assert ((shift.verdict, shift.definition.verdict), shift.summary) == (verdicts, summary)
+    assert (shift.estimate, shift.definition.estimate) == pytest.approx((np.log(gradient), np.log(distribution)))
+    assert judged["steadier"].definition.verdict == NOT_MEASURED
+    notes = [line for line in format_verdicts(tuple(judged.values()), 0.95, "") if "other definition" in line]
+    assert f"less_covariate_shift: {verdicts[1]} by its other definition" in notes
 
 
 def test_holm_counts_the_claims_of_a_reading(trainings: PairedTrainings) -> None:

@@ -4,7 +4,7 @@ A new claim is an endpoint (stages/evidence/endpoints.py), a function here that 
 CLAIMS, and its smallest effect that matters in params.yaml.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 
@@ -14,8 +14,8 @@ from stages import ARMS
 from stages.evidence import endpoints
 from stages.evidence.effects import Effect, NotMeasuredError, Rules, compare_seeds, require_pairs
 from stages.evidence.paired import paired_statistic
-from stages.evidence.readings import READINGS, Reading
-from stages.evidence.trainings import Curves
+from stages.evidence.readings import Reading
+from stages.evidence.trainings import Curves, PairedTrainings
 from stages.history.moments import mean_interval
 from stages.history.wording import Contrast
 
@@ -57,14 +57,23 @@ def measure_steadier(reading: Reading, rules: Rules) -> Effect:
     return reading.compare(_fluctuation, rules, f"{note}; sd over seeds: {' and '.join(spread)}")
 
 
-def measure_less_covariate_shift(reading: Reading, rules: Rules) -> Effect:
+def measure_gradient_shift(reading: Reading, rules: Rules) -> Effect:
     """Compare the logs of the covariate shift, gradient view; beside them, the cosine of the two gradients."""
     trainings = reading.trainings
-    without, with_bn = trainings.inside("covariate_shift")  # (E - 1, S) each
-    if len(with_bn) < 2:
-        raise NotMeasuredError("a single epoch is no course of a training")
     cosines = [f"{table['gradient_cosine'].mean():.4f}" for table in trainings.diagnostics.values()]
     note = f"mean gradient cosine {trainings.contrast.compare(*cosines)}"
+    return _compare_shifts("covariate_shift", trainings, rules, note)
+
+
+def measure_input_shift(reading: Reading, rules: Rules) -> Effect:
+    """Compare the logs of the covariate shift, distribution view (Ioffe & Szegedy 2015)."""
+    return _compare_shifts("input_shift", reading.trainings, rules)
+
+
+def _compare_shifts(name: str, trainings: PairedTrainings, rules: Rules, note: str = "") -> Effect:
+    without, with_bn = trainings.inside(name)  # (E - 1, S) each
+    if len(with_bn) < 2:
+        raise NotMeasuredError("a single epoch is no course of a training")
     pair = endpoints.log_covariate_shift(without, with_bn)
     return compare_seeds(pair, rules, note)
 
@@ -155,20 +164,23 @@ def _format_rates(log_rates: Sequence[float], top: float) -> list[str]:
     return words
 
 
+Measure = Callable[[Reading, Rules], Effect]
+ALL_READINGS = ("same_rate", "best_rate", "itself")
+
+
 @dataclass(frozen=True)
 class Claim:
     """One claim: what is said of bn, in which unit, with which sign of bn - baseline, and how it is measured.
 
-    `measure` raises NotMeasuredError where the settings or the tables rule the claim out. `readings` are those that can
-    say something of the claim.
+    `measures` maps the readings that can say something of the claim to what measures it there. It raises
+    NotMeasuredError where the settings or the tables rule the claim out.
     """
 
     name: str
     predicate: str
     unit: str
     better: int
-    measure: Callable[[Reading, Rules], Effect]
-    readings: Collection[str] = tuple(READINGS)
+    measures: Mapping[str, Measure]
 
     def wording(self, contrast: Contrast) -> str:
         """Return the claim as a sentence."""
@@ -181,43 +193,42 @@ CLAIMS = (
         "reaches a given accuracy in fewer epochs.",
         unit="epochs",
         better=-1,
-        measure=measure_faster_training,
+        measures=dict.fromkeys(ALL_READINGS, measure_faster_training),
     ),
     Claim(
         "higher_accuracy",
         "ends at a higher validation accuracy.",
         unit="accuracy",
         better=1,
-        measure=measure_higher_accuracy,
+        measures=dict.fromkeys(ALL_READINGS, measure_higher_accuracy),
     ),
     Claim(
         "steadier",
         "makes validation accuracy fluctuate less.",
         unit="accuracy/epoch",
         better=-1,
-        measure=measure_steadier,
+        measures=dict.fromkeys(ALL_READINGS, measure_steadier),
     ),
     Claim(
         "less_covariate_shift",
         "reduces internal covariate shift.",
         unit="ln ratio",
         better=-1,
-        measure=measure_less_covariate_shift,
-        readings=("same_rate",),  # the insides of networks are measured at `lr` alone
+        # The insides of networks are measured at `lr` alone, by both definitions.
+        measures={"same_rate": measure_gradient_shift, "definition": measure_input_shift},
     ),
     Claim(
         "regularizes",
         "narrows the gap between training and validation loss.",
         unit="nats",
         better=-1,
-        measure=measure_regularizes,
+        measures=dict.fromkeys(ALL_READINGS, measure_regularizes),
     ),
     Claim(
         "higher_learning_rates",
         "allows higher learning rates.",
         unit="decades",
         better=1,
-        measure=measure_higher_learning_rates,
-        readings=("same_rate",),  # it is about all rates at once
+        measures={"same_rate": measure_higher_learning_rates},  # it is about all rates at once
     ),
 )

@@ -1,10 +1,11 @@
-"""Three readings of a claim from the same trainings: each chooses which curves are compared.
+"""The readings of a claim from the same trainings: each chooses which curves are compared.
 
 same_rate   both arms at `lr`, with running averages: what the tutorial plots
 best_rate   each arm at its own best rate of the sweep: a shared rate may favour one arm (Dahl et al. 2023; Schmidt,
             Schneider & Hennig 2021)
 itself      at `lr`, with exact statistics, those of all training rows, in place of running averages: these lag and
             jitter, and a curve can fluctuate while the network hardly moves
+definition  as same_rate, but by the claim's other definition: covariate shift has two, which may have opposite signs
 """
 
 from collections.abc import Callable, Sequence
@@ -80,7 +81,12 @@ def read_itself(trainings: PairedTrainings) -> Reading:
     return Reading(trainings, [sweep.at(trainings.lr, exact=True) for sweep in sweeps])
 
 
-READINGS = {"same_rate": read_same_rate, "best_rate": read_best_rate, "itself": read_itself}
+READINGS = {
+    "same_rate": read_same_rate,
+    "best_rate": read_best_rate,
+    "itself": read_itself,
+    "definition": read_same_rate,
+}
 
 
 def select_best_rates(trainings: PairedTrainings) -> list[np.ndarray]:

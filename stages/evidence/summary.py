@@ -13,12 +13,20 @@ import pandas as pd
 from stages.evidence.claims import CLAIMS
 from stages.evidence.comparison import Comparison
 from stages.evidence.readings import describe_best_rates
-from stages.evidence.verdicts import FEWEST_PAIRS, INCONCLUSIVE, NO_PRACTICAL_DIFFERENCE, NOT_MEASURED, Judgement
+from stages.evidence.verdicts import (
+    FEWEST_PAIRS,
+    INCONCLUSIVE,
+    NO_PRACTICAL_DIFFERENCE,
+    NOT_MEASURED,
+    OTHER_READINGS,
+    Judgement,
+)
 from stages.history.wording import Contrast
 
 COLUMNS = 80  # of a terminal
 SHORT = {NO_PRACTICAL_DIFFERENCE: "no pract. diff.", NOT_MEASURED: "-"}
 UNITS = {claim.name: claim.unit for claim in CLAIMS}
+TITLES = {"best_rate": "best rates", "itself": "network itself", "definition": "other definition"}
 READING_NAMES = ("verdict", "estimate", "ci_low", "ci_high", "p_holm", "n", "note")
 
 
@@ -44,7 +52,8 @@ def collect_claims(judgements: Sequence[Judgement]) -> dict[str, dict[str, Any]]
     claims: dict[str, dict[str, Any]] = {}
     for judged in judgements:
         claim = _verdict_and(judged, "estimate", "ci_low", "ci_high", "p_holm") | {"summary": judged.summary}
-        for reading, other in other_readings(judged).items():
+        for reading in ("best_rate", "itself"):  # the columns of `dvc exp show` are few
+            other = other_readings(judged)[reading]
             claim[reading] = _verdict_and(other, "estimate", "ci_low", "ci_high")
         claims[judged.name] = claim
     return claims
@@ -52,8 +61,7 @@ def collect_claims(judgements: Sequence[Judgement]) -> dict[str, dict[str, Any]]
 
 def other_readings(judged: Judgement) -> dict[str, Judgement]:
     """Return the judgements on the same claim in the readings beside the same rate."""
-    found = {"best_rate": judged.best_rate, "itself": judged.itself}
-    return {reading: other or Judgement(judged.name) for reading, other in found.items()}
+    return {reading: getattr(judged, reading) or Judgement(judged.name) for reading in OTHER_READINGS}
 
 
 def collect_tags(judgements: Sequence[Judgement]) -> dict[str, str]:
@@ -63,7 +71,8 @@ def collect_tags(judgements: Sequence[Judgement]) -> dict[str, str]:
         name = f"claims.{judged.name}"
         tags |= {name: judged.verdict, f"{name}.summary": judged.summary}
         tags[f"{name}.without_born_dead"] = judged.verdict_alive
-        for reading, other in other_readings(judged).items():
+        for reading in ("best_rate", "itself"):
+            other = other_readings(judged)[reading]
             tags[f"{name}.{reading}"] = other.verdict
     return tags
 
@@ -148,11 +157,12 @@ def format_verdicts(judgements: Sequence[Judgement], confidence: float, best_rat
     """
     lines = [f"{'verdict':22}{'same rate':16}{'best rates':16}{'network itself':16}in all"]
     for judged in judgements:
-        verdicts = [judged.verdict, *(other.verdict for other in other_readings(judged).values()), judged.summary]
+        own = other_readings(judged)
+        verdicts = [judged.verdict, own["best_rate"].verdict, own["itself"].verdict, judged.summary]
         words = [f"{SHORT.get(verdict, verdict):16}" for verdict in verdicts]
         lines.append(f"{judged.name:22}{''.join(words)}".rstrip())
     lines += ["", *_format_numbers(judgements, "same rate", confidence)]
-    for reading, name in {"best_rate": "best rates", "itself": "network itself"}.items():
+    for reading, name in TITLES.items():
         others = [other_readings(judged)[reading] for judged in judgements]
         lines += _format_numbers(others, name, confidence)
     lines += ["", *textwrap.wrap(f"best rates: {best_rates}", COLUMNS, subsequent_indent="  ")]
@@ -181,6 +191,9 @@ def _format_numbers(judgements: Sequence[Judgement], name: str, confidence: floa
 def _qualify(judged: Judgement) -> list[str]:
     """Return what a verdict at the same rate leaves open."""
     notes = []
+    other = other_readings(judged)["definition"]
+    if other.n:
+        notes.append(f"{other.verdict} by its other definition")
     if judged.n == 0:
         notes.append(f"not measured: {judged.note}")
     if judged.verdict == INCONCLUSIVE:

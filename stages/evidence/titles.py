@@ -7,6 +7,7 @@ from stages.evidence import tables
 from stages.evidence.comparison import Comparison
 from stages.evidence.endpoints import FINAL_EPOCHS
 from stages.evidence.paired import probability_better
+from stages.evidence.summary import other_readings
 from stages.evidence.verdicts import INCONCLUSIVE, NO_PRACTICAL_DIFFERENCE, NOT_MEASURED, REFUTED, SUPPORTED, Judgement
 
 ACCURACY_FINDINGS = {
@@ -69,16 +70,17 @@ def learning_rates_title(comparison: Comparison) -> str:
 
 
 def covariate_shift_title(comparison: Comparison) -> str:
-    """Give the ratio of the covariate shifts, gradient view."""
+    """Give the ratio of the covariate shifts, by both definitions."""
     judged = comparison.judgement("less_covariate_shift")
     if judged.n == 0:
         return "Internal covariate shift: not measured"
     without, with_bn = comparison.trainings.contrast.apart
-    ratio = _ratio(np.e, judged, comparison)
-    return (
-        f"Internal covariate shift {with_bn} compared with {without}:\n"
-        f"{ratio} (gradient view); less covariate shift: {judged.verdict}"
-    )
+    title = f"Internal covariate shift {with_bn} compared with {without}:"
+    views = {"gradient view": judged, "distribution view": other_readings(judged)["definition"]}
+    for view, found in views.items():
+        if found.n:
+            title += f"\n{view}: {_ratio(np.e, found, comparison)}; less covariate shift: {found.verdict}"
+    return title
 
 
 def landscape_title(comparison: Comparison) -> str:
@@ -89,7 +91,8 @@ def landscape_title(comparison: Comparison) -> str:
     without, with_bn = comparison.trainings.contrast.apart
     return (
         f"Roughness of the loss along the gradient {with_bn} compared with {without}:\n"
-        f"{ratio:.2g} times, {_level(comparison)} {low:.2g} to {high:.2g} (change of the gradient per distance)"
+        f"{_round(ratio)} times, {_level(comparison)} {_round(low)} to {_round(high)}"
+        " (change of the gradient per distance)"
     )
 
 
@@ -115,7 +118,12 @@ def _ratio(base: float, judged: Judgement, comparison: Comparison) -> str:
     """Return the ratio, and its interval, of which the judgement has logarithms."""
     with np.errstate(over="ignore"):
         ratio, low, high = np.power(base, [judged.estimate, judged.ci_low, judged.ci_high])
-    return f"{ratio:.2g} times, {_level(comparison)} {low:.2g} to {high:.2g}"
+    return f"{_round(ratio)} times, {_level(comparison)} {_round(low)} to {_round(high)}"
+
+
+def _round(ratio: float) -> str:
+    """Return two digits, or all before the point: not 2.7e+02."""
+    return f"{ratio:.2g}" if ratio < 100 else f"{ratio:.0f}"
 
 
 def _level(comparison: Comparison) -> str:

@@ -29,6 +29,7 @@ from stages.evidence.trainings import PairedTrainings
 
 SUPPORTED, REFUTED, INCONCLUSIVE = "supported", "refuted", "inconclusive"
 NO_PRACTICAL_DIFFERENCE, NOT_MEASURED = "no practical difference", "not measured"
+OTHER_READINGS = ("best_rate", "itself", "definition")
 HOLDS, DEPENDS, FAILS = "holds", "depends", "fails"
 FEWEST_PAIRS = 8  # with fewer, the least p of a sign-flip test does not survive Holm's correction for six at 0.05
 
@@ -41,8 +42,8 @@ class Judgement:
     better (ties count half) with Wilson's interval; a claim that only all seeds together decide has none. `n` counts
     pairs. The three `alive` fields leave out the seeds born dead in either arm.
 
-    The numbers are those at the same rate; `best_rate` and `itself` judge the same claim in those readings, and
-    `summary` is what all readings say together.
+    The numbers are those at the same rate; `best_rate`, `itself` and `definition` judge the same claim in those
+    readings, and `summary` is what all readings say together.
     """
 
     name: str
@@ -65,26 +66,28 @@ class Judgement:
     summary: str = NOT_MEASURED
     best_rate: "Judgement | None" = None
     itself: "Judgement | None" = None
+    definition: "Judgement | None" = None
 
 
 def judge(trainings: PairedTrainings, rules: Rules) -> tuple[Judgement, ...]:
     """Return the judgement on each of CLAIMS, in their order, with what it would be without the seeds born dead."""
     judgements = _judge_once(trainings, rules, "same_rate")
-    best_rate = _judge_once(trainings, rules, "best_rate")
-    itself = _judge_once(trainings, rules, "itself")
+    others = {reading: _judge_once(trainings, rules, reading) for reading in OTHER_READINGS}
     dead = trainings.born_dead()
     alive = _judge_alive(trainings.without(dead), rules) if dead else judgements
     merged = []
-    for judged, rest, *others in zip(judgements, alive, best_rate, itself, strict=True):
+    for place, (judged, rest) in enumerate(zip(judgements, alive, strict=True)):
+        own = {reading: found[place] for reading, found in others.items()}
         merged.append(
             replace(
                 judged,
                 n_alive=rest.n,
                 estimate_alive=rest.estimate,
                 verdict_alive=rest.verdict,
-                summary=summarize([judged.verdict, *(other.verdict for other in others)]),
-                best_rate=others[0],
-                itself=others[1],
+                summary=summarize([judged.verdict, *(other.verdict for other in own.values())]),
+                best_rate=own["best_rate"],
+                itself=own["itself"],
+                definition=own["definition"],
             )
         )
     return tuple(merged)
@@ -146,11 +149,11 @@ def _measure(trainings: PairedTrainings, rules: Rules, reading: str) -> tuple[di
     measured: dict[str, Effect] = {}
     reasons: dict[str, str] = {}
     for claim in CLAIMS:
-        if reading not in claim.readings:
+        if reading not in claim.measures:
             reasons[claim.name] = "this reading does not apply"
             continue
         try:
-            measured[claim.name] = claim.measure(read, rules)
+            measured[claim.name] = claim.measures[reading](read, rules)
         except NotMeasuredError as reason:
             reasons[claim.name] = str(reason)
     return measured, reasons

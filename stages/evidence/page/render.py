@@ -23,7 +23,11 @@ from stages.evidence.verdicts import NO_PRACTICAL_DIFFERENCE, REFUTED, SUPPORTED
 HERE = Path(__file__).parent
 SCRIPTS = ("numbers.js", "page.js")
 MARKS = {SUPPORTED: "supported", REFUTED: "refuted", NO_PRACTICAL_DIFFERENCE: "none"}  # else open
-READINGS = {"best_rate": "Each at its best rate", "itself": "The network itself"}
+READINGS = {
+    "best_rate": "Each at its best rate",
+    "itself": "The network itself",
+    "definition": "By the other definition",
+}
 
 
 def render_report(comparison: Comparison, pictures: Sequence[Picture], params: Mapping[str, Any]) -> str:
@@ -79,6 +83,8 @@ def _found(claim: Claim, judged: Judgement, comparison: Comparison) -> Iterator[
     """Yield what opens under a claim: a term and its description each."""
     yield from _at_same_rate(claim, judged, comparison)
     for reading, other in other_readings(judged).items():
+        if reading == "definition" and other.n == 0:
+            continue  # most claims have one alone
         yield READINGS[reading], _describe(claim, other)
 
 

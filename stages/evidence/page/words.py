@@ -33,7 +33,9 @@ MEASURED = {
     "steadier": "How much validation accuracy changes from one epoch to the next, over the last half of the epochs.",
     "less_covariate_shift": (
         "How much a layer's gradient changes because the layers before it have moved, relative to the gradient"
-        " (Santurkar 2018, Def. 2.1, made scale-free); the log of the ratio of the arms."
+        " (Santurkar 2018, Def. 2.1, made scale-free); the log of the ratio of the arms. The"
+        " other definition, Ioffe & Szegedy's (2015): how far a layer's inputs move from one epoch to the next, in"
+        " standard deviations."
     ),
     "regularizes": "Validation loss minus training loss after the last epoch.",
     "higher_learning_rates": (
