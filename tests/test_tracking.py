@@ -78,6 +78,20 @@ def test_a_stage_logs_params_tags_epochs_and_children(store: MlflowClient, tmp_p
     assert (tmp_path / "mlartifacts").as_uri() in parent.info.artifact_uri
 
 
+def test_a_network_has_the_metrics_of_the_last_epoch_however_soon_it_follows(
+    store: MlflowClient, tmp_path: Path
+) -> None:
+    architecture = Architecture(2)
+    save_network(build_network(architecture, torch.Generator()), architecture, tmp_path / "model.pt")
+    with track_stage("train_bn", PARAMS, tags={"arm": "bn"}) as run:
+        for epoch in (0, 200):  # the first is logged at once; the last waits, as does the network
+            run.log_epoch(epoch, {"val_loss": epoch / 100}, {})
+        run.log_network("bn", tmp_path / "model.pt", np.zeros((2, 2), np.float32))
+    logged = runs(store)["bn (sunny-day)"]
+    model = store.get_logged_model(logged.outputs.model_outputs[0].model_id)
+    assert {metric.key: metric.value for metric in model.metrics} == {"val_loss": 2.0}
+
+
 def test_metrics_are_there_while_the_stage_runs(store: MlflowClient) -> None:
     with track_stage("train_bn", PARAMS, tags={"arm": "bn"}, rates=[0.01, 0.1]) as run:
         run.wait_until_open()

@@ -36,6 +36,9 @@ class Delivery:
         kept: list[Entry] = []
         while queue or (queue := deque(self.store.take_collected())):
             entry = queue.popleft()
+            if entry.function is not log_epoch and (collected := self.store.take_collected()):
+                queue.extendleft([entry, *reversed(collected)])  # a network is logged with the metrics sent before it
+                continue
             error = self._carry_out(entry, patience)
             if error is None:
                 continue
