@@ -35,9 +35,10 @@ test-quick: setup  ## run the tests that need no DVC in a clone, no server and n
 
 check: lint test  ## run the lint and the tests
 
-lint: setup  ## check format and style
+lint: setup  ## check format, style and types
 	ruff format --check .
 	ruff check .
+	mypy
 
 ui: setup  ## serve the MLflow UI at http://127.0.0.1:5000; elsewhere: make ui PORT=5001
 	mlflow ui --port $(PORT)
