@@ -59,7 +59,8 @@ class Page:
         while not self._frames:
             self._receive()
         self._session = self._frames[-1]
-        self.call("Runtime.enable")
+        for domain in ("Runtime", "Log"):  # what was logged before is told now
+            self.call(f"{domain}.enable")
 
     def run(self, script: str) -> Any:
         """Return what an expression of JavaScript, or a promise, comes to."""

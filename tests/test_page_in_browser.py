@@ -68,18 +68,18 @@ def test_the_page_of_a_real_run_shows_what_its_tables_hold(
     page.open((results / "report.html").as_uri())
     assert_fits(page)
     assert page.run("[...document.images].every((image) => image.naturalWidth > 0)")
-    check_draws(page, pd.read_csv(results / "pairs.csv"))
+    check_draws(page, pd.read_csv(results / "pairs.csv"), rows=100)
     check_rates(page, results)
     check_verdicts(page, pd.read_csv(results / "claims.csv").set_index("name"))
     assert_fits(page)
 
 
-def check_draws(page: Page, pairs: pd.DataFrame) -> None:
+def check_draws(page: Page, pairs: pd.DataFrame, rows: int) -> None:
     """Draw until all pairs are there, by button and by key: the tally must be that of the table."""
     for draw in range(1, len(pairs)):
         assert f"of {draw} draws" in text(page, "#tally")
         page.click("#draw") if draw % 2 else page.press(" ", " ")
-        check_pair(page, pairs)
+        check_pair(page, pairs, rows)
     better, worse = (pairs["difference"] > 0).sum(), (pairs["difference"] < 0).sum()
     gap = (pairs["difference"] >= TUTORIAL_GAP).sum()
     assert text(page, "#tally").startswith(
@@ -89,7 +89,7 @@ def check_draws(page: Page, pairs: pd.DataFrame) -> None:
     assert page.run("document.querySelectorAll('.dot.drawn').length") == len(pairs)
 
 
-def check_pair(page: Page, pairs: pd.DataFrame) -> None:
+def check_pair(page: Page, pairs: pd.DataFrame, rows: int) -> None:
     """Compare the pair that is shown: its accuracies, and what its networks say of the validation rows."""
     number = int(re.match(r"Pair (\d+) of", text(page, "#pair-name"))[1])
     pair = pairs.iloc[number - 1]
@@ -100,7 +100,7 @@ def check_pair(page: Page, pairs: pd.DataFrame) -> None:
     assert accuracies in page.run("document.querySelector('#curves svg').getAttribute('aria-label')")
     for arm in ARMS:
         words = page.run(f"document.getElementById('plane-{arm}').getAttribute('aria-label')")
-        assert f"right on {round(100 * pair[arm])} of 100 validation rows" in words
+        assert f"right on {round(rows * pair[arm])} of {rows} validation rows" in words
 
 
 def check_rates(page: Page, results: Path) -> None:
@@ -136,6 +136,12 @@ def check_verdicts(page: Page, claims: pd.DataFrame) -> None:
             assert f"{claim['ci_low']:+.3g} to {claim['ci_high']:+.3g}" in found
         else:
             assert claim["note"] in found
+
+
+def test_draws_are_counted_for_the_side_they_are_on(show: Callable[..., Page]) -> None:
+    comparison = make_comparison()
+    assert (comparison.pairs["difference"] > 0).sum() == 8  # in a small real run both sides may have as many
+    check_draws(show(comparison), comparison.pairs, rows=20)
 
 
 def test_curves_lie_where_the_numbers_are(show: Callable[..., Page]) -> None:
@@ -249,11 +255,13 @@ def test_without_scripts_claims_are_there_and_nothing_that_needs_them(page: Page
 def test_it_works_in_the_frame_of_the_mlflow_ui(page: Page, tmp_path: Path) -> None:
     """MLflow shows an artifact in a frame that may run scripts, and nothing else: no storage, no origin."""
     (tmp_path / "report.html").write_text(render_report(make_comparison(), [], {}), encoding="utf-8")
-    frame = '<iframe sandbox="allow-scripts" src="report.html" width="800" height="600"></iframe>'
+    frame = '<iframe sandbox="allow-scripts" src="report.html" width="800" height="600" style="display: none"></iframe>'
     (tmp_path / "frame.html").write_text(frame)
     page.open((tmp_path / "frame.html").as_uri())
+    page.run("document.querySelector('iframe').style.display = 'block'")
     page.enter_frame()
     page.run("document.getElementById('draw').click()")
+    assert page.run("document.querySelectorAll('#curves .curve').length") == 2
     assert "of 2 draws" in text(page, "#tally")
 
 

@@ -20,7 +20,9 @@ from stages.evidence.effects import Rules
 from stages.evidence.networks import Networks, count_logits, count_parameters
 from stages.evidence.page.play import MOST_BYTES, collect_play
 from stages.evidence.page.render import HERE
+from stages.evidence.page.words import state_answer, state_same_rate
 from stages.evidence.trainings import LOOKED_AT, PairedTrainings, Sweep
+from stages.evidence.verdicts import DEPENDS, FAILS, HOLDS, NOT_MEASURED, REFUTED, SUPPORTED, Judgement
 from stages.history.curves import summarize_epochs
 from stages.history.moments import mean_interval
 from stages.training.folding import fold_networks
@@ -240,3 +242,31 @@ def test_shuffled_numbers_are_all_there_and_in_every_order(tmp_path: Path) -> No
     counts = pd.Series(run_numbers(script, tmp_path)).value_counts()
     assert sorted(counts.index) == ["012", "021", "102", "120", "201", "210"]
     assert counts.between(850, 1150).all()  # of 1000 each, five standard errors
+
+
+@pytest.mark.parametrize(
+    ("summaries", "counted"),
+    [
+        ([HOLDS, HOLDS, FAILS], "two hold (faster training, higher accuracy) and one fails (steadier accuracy)"),
+        (
+            [DEPENDS, NOT_MEASURED, DEPENDS],
+            "two depend on the reading (faster training, steadier accuracy) and one could"
+            " not be measured (higher accuracy)",
+        ),
+        ([FAILS, FAILS, FAILS], "three fail (faster training, higher accuracy, steadier accuracy)"),
+    ],
+)
+def test_the_answer_counts_what_holds_in_all_readings(summaries: list[str], counted: str) -> None:
+    names = [claim.name for claim in CLAIMS]
+    judgements = [Judgement(name, summary=summary) for name, summary in zip(names, summaries, strict=False)]
+    answer = state_answer(judgements, "batch normalization", 64)
+    assert answer == f"Of six claims about batch normalization, tried on 64 pairs of networks, {counted}."
+
+
+def test_the_same_rate_counts_verdicts() -> None:
+    verdicts = [REFUTED, SUPPORTED, REFUTED]
+    judgements = [Judgement(claim.name, verdict) for claim, verdict in zip(CLAIMS, verdicts, strict=False)]
+    assert state_same_rate(judgements, 0.003) == (
+        "At the one learning rate 0.003 for both, one is supported (higher accuracy)"
+        " and two are refuted (faster training, steadier accuracy)."
+    )

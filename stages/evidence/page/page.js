@@ -369,6 +369,7 @@ function showPair(pair) {
   const browse = find("browse");
   browse.value = ranked.indexOf(pair);
   browse.setAttribute("aria-valuetext", `pair ${pair + 1}: ${points(differences[pair])} points`);
+  if (!isLaidOut()) return;
   drawPairCurves();
   if (plane) ARMS.forEach(drawPlane);
   drawDots();
@@ -461,11 +462,17 @@ function showRate(number) {
     item.textContent = finding;
     return item;
   }));
+  if (!isLaidOut()) return;
   drawRateCurves();
   drawRates();
 }
 
 // --- start
+
+// Return whether there is room to draw in; a frame that is not shown yet has none, and is resized when it is.
+function isLaidOut() {
+  return document.documentElement.clientWidth > 0;
+}
 
 function drawAll() {
   showPair(state.pair);

@@ -15,7 +15,7 @@ from stages.evidence.claims import CLAIMS, Claim
 from stages.evidence.comparison import Comparison
 from stages.evidence.gallery import Picture
 from stages.evidence.page.play import collect_play
-from stages.evidence.page.words import MEASURED, state_answer
+from stages.evidence.page.words import MEASURED, state_answer, state_same_rate
 from stages.evidence.readings import describe_best_rates
 from stages.evidence.summary import describe_power, format_p, other_readings
 from stages.evidence.verdicts import NO_PRACTICAL_DIFFERENCE, REFUTED, SUPPORTED, Judgement
@@ -42,6 +42,7 @@ def render_report(comparison: Comparison, pictures: Sequence[Picture], params: M
     return environment.get_template("page.html.j2").render(
         subject=subject,
         answer=state_answer(comparison.judgements, subject, comparison.difference.n),
+        same_rate=state_same_rate(comparison.judgements, trainings.lr),
         means=contrast.compare(*(f"{comparison.pairs[arm].mean():.3f}" for arm in ARMS)),
         labels=contrast.labels,
         pair=contrast.pair,

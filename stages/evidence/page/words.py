@@ -1,6 +1,6 @@
 """Sentences of the page: each is made from the numbers of the run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from stages.evidence.claims import CLAIMS
 from stages.evidence.verdicts import (
@@ -43,39 +43,38 @@ MEASURED = {
         " class, in powers of ten."
     ),
 }
-DOES = {
-    SUPPORTED: "support",
-    REFUTED: "refute",
-    NO_PRACTICAL_DIFFERENCE: "find no practical difference in",
-    INCONCLUSIVE: "leave open",
-    NOT_MEASURED: "could not measure",
-}
-SUMMARIES = (  # of how many: one, or more
+SUMMARIES = (  # of one claim, and of more
     (HOLDS, "holds", "hold"),
     (DEPENDS, "depends on the reading", "depend on the reading"),
     (FAILS, "fails", "fail"),
+    (NOT_MEASURED, "could not be measured", "could not be measured"),
+)
+VERDICTS = (
+    (SUPPORTED, "is supported", "are supported"),
+    (REFUTED, "is refuted", "are refuted"),
+    (NO_PRACTICAL_DIFFERENCE, "makes no practical difference", "make no practical difference"),
+    (INCONCLUSIVE, "stays open", "stay open"),
+    (NOT_MEASURED, "could not be measured", "could not be measured"),
 )
 
 
 def state_answer(judgements: Sequence[Judgement], subject: str, pairs: int) -> str:
-    """Return the answer in one sentence: how many claims got which verdict, and which."""
-    parts = []
-    for verdict, does in DOES.items():
-        named = [SHORT[judged.name] for judged in judgements if judged.verdict == verdict]
-        if named:
-            parts.append(f"{does} {NUMBERS[len(named)]} ({', '.join(named)})")
-    found = " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else parts[0]
-    return (
-        f"Of {NUMBERS[len(CLAIMS)]} claims about {subject}, {pairs} pairs of networks at one learning rate {found}."
-        f" {_sum_up(judgements)}"
-    )
+    """Return the answer in one sentence: how many claims hold in every reading that was measured, and which."""
+    counted = _count({judged.name: judged.summary for judged in judgements}, SUMMARIES)
+    return f"Of {NUMBERS[len(CLAIMS)]} claims about {subject}, tried on {pairs} pairs of networks, {counted}."
 
 
-def _sum_up(judgements: Sequence[Judgement]) -> str:
-    """Return in a sentence what all readings of the claims say together."""
+def state_same_rate(judgements: Sequence[Judgement], lr: float) -> str:
+    """Return in one sentence what the tutorial's own conditions give: one learning rate for both."""
+    counted = _count({judged.name: judged.verdict for judged in judgements}, VERDICTS)
+    return f"At the one learning rate {lr:g} for both, {counted}."
+
+
+def _count(found: Mapping[str, str], wordings: Sequence[tuple[str, str, str]]) -> str:
+    """Return how many claims have each finding, and which: `two hold (...) and one fails (...)`."""
     parts = []
-    for summary, one, many in SUMMARIES:
-        named = [SHORT[judged.name] for judged in judgements if judged.summary == summary]
+    for finding, one, many in wordings:
+        named = [SHORT[claim] for claim, of_claim in found.items() if of_claim == finding]
         if named:
             parts.append(f"{NUMBERS[len(named)]} {one if len(named) == 1 else many} ({', '.join(named)})")
-    return f"Read in every way that was measured, {', '.join(parts)}." if parts else ""
+    return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else parts[0]
