@@ -1,8 +1,7 @@
 """Run the commands of the pages in fresh clones, and write what they print back into the pages.
 
-A line of a console block that begins with `$ ` is a command whose output the page shows under it; other lines are
-commands alone. Each page has a clone of the last commit, with an empty home and no git identity, in which `make repro`
-has run.
+The lines of a console block are commands. A text block after it shows what the last of them printed. Each page has a
+clone of the last commit, with an empty home, in which `make repro` has run.
 
 Reads   README.md, docs/mlflow.md, docs/sharing.md, docs/exercises.md
 Writes  the outputs in them
@@ -26,7 +25,7 @@ PAGES = ("README.md", "docs/mlflow.md", "docs/sharing.md", "docs/exercises.md")
 LEFT_OUT = ("make test", "python3 -m venv", ".venv/bin/pip", "source")
 SERVERS = ("mlflow models serve",)
 FINAL_TABLES = re.compile(r"^Final validation accuracy.*?(?=\n\nReport: )", re.MULTILINE | re.DOTALL)
-BLOCK = re.compile(r"(?<=^```console\n).*?(?=^```)", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(console|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 class Shell:
@@ -42,14 +41,19 @@ class Shell:
             return ""
         if command.startswith(SERVERS):
             return self._serve(command)
-        done = subprocess.run(
-            ["bash", "-c", command], cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
-        )
+        # Into a file: a pipe would stay open as long as what the command leaves running.
+        with tempfile.TemporaryFile("w+") as output:
+            streams = {"stdout": output, "stderr": subprocess.STDOUT}
+            done = subprocess.run(
+                ["bash", "-c", command], cwd=self.folder, env=self.environment, check=False, **streams
+            )
+            output.seek(0)
+            printed = output.read()
         if done.returncode:
-            raise RuntimeError(f"{command} exited {done.returncode}:\n{done.stdout}{done.stderr}")
+            raise RuntimeError(f"{command} exited {done.returncode}:\n{printed}")
         if command.startswith("dvc queue start"):
             self._wait_for_queue()
-        return done.stdout
+        return printed
 
     def stop(self) -> None:
         """End what serves."""
@@ -83,28 +87,25 @@ def main() -> None:
 
 def run_page(text: str, shell: Shell) -> str:
     """Run all commands of a page, in order; return its text with what they print."""
-    return BLOCK.sub(lambda block: run_block(block[0], shell), text)
+    printed = ""
+
+    def run_block(block: re.Match[str]) -> str:
+        nonlocal printed
+        kind, content = block.groups()
+        if kind == "text":
+            return f"```text\n{shorten(printed)}\n```"
+        for command in content.splitlines():
+            printed = shell.run(command)
+        return block[0]
+
+    return BLOCK.sub(run_block, text)
 
 
-def run_block(block: str, shell: Shell) -> str:
-    """Run the commands of one block; return it with what those after a `$` print."""
-    lines = block.splitlines()
-    if not any(line.startswith("$ ") for line in lines):
-        for line in lines:
-            shell.run(line)
-        return block
-    written = []
-    for line in lines:
-        if line.startswith("$ "):
-            written += [line, *shorten(shell.run(line.removeprefix("$ ")))]
-    return "\n".join(written) + "\n"
-
-
-def shorten(output: str) -> list[str]:
-    """Return the lines of an output: of a run, the tables that end it."""
+def shorten(output: str) -> str:
+    """Return an output without blanks at the ends of its lines; of a run, the tables that end it."""
     tables = FINAL_TABLES.search(output)
     text = tables[0] if tables else output
-    return [line.rstrip() for line in text.strip("\n").splitlines()]
+    return "\n".join(line.rstrip() for line in text.strip("\n").splitlines())
 
 
 def clone(folder: Path) -> Path:

@@ -66,7 +66,7 @@ def test_they_get_our_experiment(theirs: Path) -> None:
 
 
 def test_the_table_of_experiments_in_the_readme_fits_80_columns(theirs: Path) -> None:
-    (command,) = re.findall(r"^\$ (dvc exp show .*?) +#", (ROOT / "README.md").read_text(), re.M)
+    (command,) = re.findall(r"^(dvc exp show .*?) +#", (ROOT / "README.md").read_text(), re.M)
     table = run(shlex.split(command), theirs, COLUMNS="80").splitlines()
     assert max(len(line.rstrip()) for line in table) < 80
     assert table[1].split() == ["Experiment", "baseline.val_accuracy", "bn.val_accuracy", "lr"]
