@@ -85,6 +85,11 @@ def main() -> None:
             print(page)
 
 
+def read_commands(text: str) -> list[list[str]]:
+    """Return the commands of each console block of a page."""
+    return [content.splitlines() for kind, content in BLOCK.findall(text) if kind == "console"]
+
+
 def run_page(text: str, shell: Shell) -> str:
     """Run all commands of a page, in order; return its text with what they print."""
     printed = ""
@@ -111,11 +116,16 @@ def shorten(output: str) -> str:
 def clone(folder: Path) -> Path:
     """Clone the last commit, as a new user has it but for the packages, which are those of this project."""
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
+    link_packages(folder)
+    return folder
+
+
+def link_packages(folder: Path) -> None:
+    """Give a clone the packages of this project, so that make has nothing to install."""
     (folder / ".venv").symlink_to(Path(sys.prefix))
     with (folder / ".git/info/exclude").open("a") as excluded:
         excluded.write(".venv\n")
-    os.utime(folder / "requirements.lock", (0, 0))  # older than .venv/installed: make has nothing to install
-    return folder
+    os.utime(folder / "requirements.lock", (0, 0))  # older than .venv/installed
 
 
 @contextlib.contextmanager

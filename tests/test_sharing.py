@@ -1,73 +1,98 @@
-"""A colleague gets everything: files through a DVC remote, commits and experiments through a git remote."""
+"""A colleague gets everything by the commands of docs/sharing.md, as written."""
 
 import re
 import shlex
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 from conftest import ROOT, run
 
+from docs.listings import Shell, environment, link_packages, read_commands
 from stages import ARMS
+
+OURS, THEIRS = read_commands((ROOT / "docs/sharing.md").read_text())
+FILES = ("params.yaml", "results/claims.csv", "results/pairs.csv")
+
+
+@dataclass
+class Colleague:
+    """A colleague's clone after the last command, and what each command printed and left there."""
+
+    folder: Path
+    printed: dict[str, str]
+    left: dict[str, dict[str, bytes]]
+    status: dict[str, str]
 
 
 @pytest.fixture(scope="module")
-def theirs(small_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A colleague's clone, after we have pushed our results and an experiment, before any pull."""
+def colleague(small_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Colleague:
     folder = tmp_path_factory.mktemp("sharing")
-    ours = folder / "ours"
+    ours, theirs = folder / "us/project", folder / "them/project"
     shutil.copytree(small_project, ours, symlinks=True)
     run(["git", "init", "--quiet", "--bare", "--initial-branch=main", str(folder / "origin.git")], folder)
     run(["git", "remote", "add", "origin", str(folder / "origin.git")], ours)
-    run(["dvc", "remote", "add", "--default", "storage", str(folder / "storage")], ours)
-    run(["git", "commit", "--quiet", "--all", "--message", "Share"], ours)
-    run(["dvc", "exp", "run", "--name", "strict", "-S", "evidence.alpha=0.01"], ours)
-    run(["git", "reset", "--hard", "--quiet"], ours)
-    run(["dvc", "checkout"], ours)
-    run(["git", "push", "--quiet", "origin", "main"], ours)
-    run(["dvc", "push"], ours)
-    run(["dvc", "exp", "push", "origin", "strict"], ours)
+    link_packages(ours)
+    shell = Shell(ours, environment(ours))
+    for command in OURS:
+        shell.run(command.replace("/shared/FOLDER", str(folder / "storage")))
     shutil.rmtree(ours)
-    run(["git", "clone", "--quiet", str(folder / "origin.git"), str(folder / "theirs")], folder)
-    return folder / "theirs"
+    run(["git", "clone", "--quiet", str(folder / "origin.git"), str(theirs)], folder)
+    link_packages(theirs)
+    return follow(theirs, THEIRS)
 
 
-def test_their_pull_leaves_nothing_to_run(theirs: Path) -> None:
-    run(["dvc", "pull"], theirs)
-    printed = run(["dvc", "repro"], theirs)
-    assert "Running stage" not in printed
-    assert run(["git", "status", "--porcelain"], theirs) == ""
-    assert not (theirs / "mlflow.db").exists()
+def follow(folder: Path, commands: list[str]) -> Colleague:
+    """Run the commands, and look after each at the files, and at what DVC would run."""
+    shell, found = Shell(folder, environment(folder)), Colleague(folder, {}, {}, {})
+    for command in commands:
+        name = command.split("  #")[0].rstrip()
+        found.printed[name] = shell.run(command)
+        found.left[name] = {file: (folder / file).read_bytes() for file in FILES if (folder / file).exists()}
+        found.status[name] = shell.run("dvc status")
+    return found
 
 
-def test_their_plots_show_both_arms(theirs: Path) -> None:
-    run(["dvc", "pull"], theirs)
-    page = Path(run(["dvc", "plots", "show"], theirs).strip().removeprefix("file://"))
+def test_their_pull_leaves_nothing_to_run(colleague: Colleague) -> None:
+    assert "up to date" not in colleague.status["make setup"]
+    assert colleague.status["dvc pull"].strip() == "Data and pipelines are up to date."
+    assert not (colleague.folder / "mlflow.db").exists()
+
+
+def test_they_get_our_experiment(colleague: Colleague) -> None:
+    assert "fast" in colleague.printed["dvc exp list origin"]
+    before, after = colleague.left["dvc pull"], colleague.left["dvc exp apply fast"]
+    assert [yaml.safe_load(files["params.yaml"])["lr"] for files in (before, after)] == [0.001, 0.1]
+    assert all(before[file] != after[file] for file in FILES)
+    assert colleague.status["dvc exp apply fast"].strip() == "Data and pipelines are up to date."
+
+
+def test_they_get_back_to_ours(colleague: Colleague) -> None:
+    back = "git checkout . && dvc checkout"
+    assert colleague.left[back] == colleague.left["dvc pull"]
+    assert colleague.status[back].strip() == "Data and pipelines are up to date."
+    assert run(["git", "status", "--porcelain"], colleague.folder) == ""
+
+
+def test_their_plots_show_both_arms(colleague: Colleague) -> None:
+    page = Path(run(["dvc", "plots", "show"], colleague.folder).strip().removeprefix("file://"))
     text = page.read_text()
     for arm in ARMS:
-        curves = pd.read_csv(theirs / f"results/{arm}/curves.csv", dtype=str)
+        curves = pd.read_csv(colleague.folder / f"results/{arm}/curves.csv", dtype=str)
         assert all(f'"{accuracy}"' in text for accuracy in curves["val_accuracy"])
-    for picture in ("comparison.png", *(f"figures/{path.name}" for path in (theirs / "results/figures").iterdir())):
+    figures = [f"figures/{path.name}" for path in (colleague.folder / "results/figures").iterdir()]
+    for picture in ("comparison.png", *figures):
         assert (page.parent / "static" / f"workspace_results_{picture.replace('/', '_')}").exists()
 
 
-def test_they_get_our_experiment(theirs: Path) -> None:
-    run(["dvc", "pull"], theirs)
-    assert "strict" in run(["dvc", "exp", "list", "origin"], theirs)
-    run(["dvc", "exp", "pull", "origin", "strict"], theirs)
-    before = (theirs / "results/pairs.csv").read_bytes(), (theirs / "results/claims.csv").read_bytes()
-    run(["dvc", "exp", "apply", "strict"], theirs)
-    assert "0.01" in (theirs / "params.yaml").read_text()
-    assert (theirs / "results/pairs.csv").read_bytes() == before[0]
-    assert (theirs / "results/claims.csv").read_bytes() != before[1]
-    assert "Running stage" not in run(["dvc", "repro"], theirs)
-    assert "evidence.alpha" in run(["dvc", "params", "diff"], theirs)
-
-
-def test_the_table_of_experiments_in_the_readme_fits_80_columns(theirs: Path) -> None:
-    (command,) = re.findall(r"^(dvc exp show .*?) +#", (ROOT / "README.md").read_text(), re.M)
-    table = run(shlex.split(command), theirs, COLUMNS="80").splitlines()
-    assert max(len(line.rstrip()) for line in table) < 80
-    assert table[1].split() == ["Experiment", "baseline.val_accuracy", "bn.val_accuracy", "lr"]
-    assert table[3].split()[0] == "workspace"
+def test_table_of_experiments_in_the_readme_is_what_its_command_prints(colleague: Colleague) -> None:
+    text = (ROOT / "README.md").read_text()
+    (command, written) = re.search(r"^(dvc exp show .*?) +#.*\n```\n\n```text\n(.*?)^```", text, re.M | re.S).groups()
+    table = run(shlex.split(command), colleague.folder, COLUMNS="80").splitlines()
+    assert max(len(line.rstrip()) for line in [*table, *written.splitlines()]) < 80
+    assert table[1].split() == written.splitlines()[1].split()
+    assert [line.split()[0] for line in (table[3], table[4])] == ["workspace", "main"]
+    assert "[fast]" in table[5]
