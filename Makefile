@@ -24,8 +24,8 @@ studies: setup  ## run the studies that are missing; writes docs/studies.md and 
 readme: setup  ## write into README.md the numbers of results/metrics.json and what the studies found
 	python -m docs.readme
 
-listings: setup  ## run the commands of the pages in fresh clones; writes what they print into the pages
-	python -m docs.listings
+listings: setup  ## run the commands of the pages in fresh clones, and write what they print into them; one: PAGES=README.md
+	python -m docs.listings $(PAGES)
 
 test: setup  ## run the tests, one process per core
 	pytest --numprocesses logical --dist loadgroup --no-loadscope-reorder

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from docs import listings, readme
+from stages import training
 from stages.evidence.claims import CLAIMS
 from stages.params import load_params
 from stages.tracking.views import view_tags
@@ -101,6 +102,23 @@ def test_every_heading_that_a_page_links_to_is_there(page: str) -> None:
 def test_every_make_target_that_a_page_names_is_there(page: str) -> None:
     named = re.findall(r"(?:`|^|\$ )make ([a-z-]+)", PAGES[page], re.M)
     assert set(named) <= TARGETS
+
+
+def test_every_file_and_name_in_the_guide_is_there() -> None:
+    guide = PAGES["CONTRIBUTING.md"]
+    paths = {path.replace("NAME", "tutorial") for path in re.findall(r"`([\w./]+(?:\.\w+|/))`", guide) if "/" in path}
+    assert len(paths) > 20
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+    code = "".join(path.read_text() for folder in ("stages", "studies") for path in ROOT.glob(f"{folder}/**/*.py"))
+    names = set(re.findall(r"`([A-Z][A-Za-z_]{4,}|_[a-z]+|[a-z]+_[a-z]+)`", guide)) - {"CHANGELOG"}
+    assert len(names) > 8
+    assert [name for name in names if name not in code] == []
+
+
+def test_axes_of_the_guide_are_those_of_the_code() -> None:
+    defined = re.findall(r"^    ([A-Z])  (.*)", training.__doc__, re.M)
+    listed = re.findall(r"^\| `([A-Z])` \| (.*) \|", PAGES["CONTRIBUTING.md"], re.M)
+    assert [axis for axis, _ in listed] == [axis for axis, _ in defined]
 
 
 def test_every_saved_view_of_the_mlflow_ui_is_named() -> None:
