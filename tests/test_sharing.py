@@ -3,13 +3,15 @@
 import re
 import shlex
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from conftest import ROOT, run
+from conftest import ROOT, copy_project, run
 
 from docs.listings import Shell, environment, link_packages, read_commands
 from stages import ARMS
@@ -29,10 +31,13 @@ class Colleague:
 
 
 @pytest.fixture(scope="module")
-def colleague(small_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Colleague:
+def colleague(tried_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Colleague:
+    """We have made an experiment before we share, and run it again, as the page says: DVC takes it from its cache."""
     folder = tmp_path_factory.mktemp("sharing")
     ours, theirs = folder / "us/project", folder / "them/project"
-    shutil.copytree(small_project, ours, symlinks=True)
+    copy_project(tried_project, ours)
+    run(["git", "checkout", "--quiet", "."], ours)
+    run(["dvc", "checkout"], ours)
     run(["git", "init", "--quiet", "--bare", "--initial-branch=main", str(folder / "origin.git")], folder)
     run(["git", "remote", "add", "origin", str(folder / "origin.git")], ours)
     link_packages(ours)
@@ -86,6 +91,22 @@ def test_their_plots_show_both_arms(colleague: Colleague) -> None:
     figures = [f"figures/{path.name}" for path in (colleague.folder / "results/figures").iterdir()]
     for picture in ("comparison.png", *figures):
         assert (page.parent / "static" / f"workspace_results_{picture.replace('/', '_')}").exists()
+
+
+def test_their_plots_are_drawn_without_the_web(
+    colleague: Colleague, browse: Callable[..., str], tmp_path: Path
+) -> None:
+    text = Path(run(["dvc", "plots", "show"], colleague.folder).strip().removeprefix("file://")).read_text()
+    assert text.index("vegaEmbed('#") < text.index("<img ")  # the curves come first
+    page = tmp_path / "page.html"
+    page.write_text(re.sub(r"https://[^/]+", "https://nowhere.invalid", text))
+    drawn = browse(page.as_uri(), tmp_path)
+    for arm in ARMS:
+        (points,) = re.findall(rf'<polyline data-arm="{arm}" data-rev="workspace" points="([^"]+)"', drawn)
+        x, y = np.array([point.split(",") for point in points.split()], float).T
+        curves = pd.read_csv(colleague.folder / f"results/{arm}/curves.csv")
+        assert np.corrcoef(x, curves["epoch"])[0, 1] > 0.9999
+        assert np.corrcoef(y, curves["val_accuracy"])[0, 1] < -0.9999
 
 
 def test_table_of_experiments_in_the_readme_is_what_its_command_prints(colleague: Colleague) -> None:
