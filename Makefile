@@ -41,7 +41,7 @@ lint: setup  ## check format, style and types
 	mypy
 
 ui: setup  ## serve the MLflow UI at http://127.0.0.1:5000; elsewhere: make ui PORT=5001
-	mlflow ui --port $(PORT)
+	@python -m stages.tracking.ui $(PORT)
 
 register: setup  ## register both networks in MLflow, as batchnorm-study@baseline and batchnorm-study@bn
 	@python -m stages.tracking.register
