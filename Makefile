@@ -3,7 +3,7 @@ PORT ?= 5000
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dask repro studies readme listings test test-quick check lint ui register resync bench bench-peers bench-growth calibrate lock
+.PHONY: help setup setup-dask repro studies readme page listings test test-quick check lint ui register resync bench bench-peers bench-growth calibrate lock
 
 help:  ## list what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,12 @@ readme: setup  ## write into README.md the numbers of results/metrics.json and w
 
 listings: setup  ## run the commands of the pages in fresh clones, and write what they print into them; one: PAGES=README.md
 	python -m docs.listings $(PAGES)
+page: setup  ## copy the report of the default run to docs/index.html, where it can be served
+	dvc repro
+	cp results/report.html docs/index.html
+
+listings: setup  ## run the commands of the pages in fresh clones; writes what they print into the pages
+	python -m docs.listings
 
 test: setup  ## run the tests, one process per core
 	pytest --numprocesses logical --dist loadgroup --no-loadscope-reorder

@@ -236,6 +236,7 @@ def test_names_from_outside_stay_text(show: Callable[..., Page]) -> None:
     comparison = make_comparison(classes=(HOSTILE, "1"), columns=(HOSTILE, "'\"`${1}"))
     page = show(comparison, **{"data.source": HOSTILE})
     assert f"class {HOSTILE}" in text(page, "#keys")
+    assert f"To the right: {HOSTILE}; upwards: '\"`${{1}}." in text(page, "#planes")
     assert HOSTILE in text(page, "table")
     assert page.run("document.images.length") == 0
     assert page.run("document.title") == "Batch normalization, put to the test"

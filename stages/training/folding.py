@@ -1,5 +1,7 @@
 """Small networks as dense layers alone: for the page, which draws what they say and knows no batch normalization."""
 
+from itertools import chain
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -28,8 +30,8 @@ def fold_networks(networks: nn.Sequential) -> np.ndarray:
         folded = _fold(networks)
     if folded is None:
         return np.zeros((replicas, 0), np.float32)
-    rows = [part.flatten(1) for layer in folded for part in layer]
-    return torch.cat(rows, dim=1).cpu().numpy().astype(np.float32)
+    parts = [part.flatten(1) for part in chain.from_iterable(folded)]
+    return torch.cat(parts, dim=1).cpu().numpy().astype(np.float32)
 
 
 def _fold(networks: nn.Sequential) -> list[Dense] | None:

@@ -100,7 +100,6 @@ def _collect_plane(comparison: Comparison, networks: Networks, pairs: int) -> di
     surface = comparison.surfaces["bn"]
     rows = comparison.val.iloc[:: -(-len(comparison.val) // MOST_ROWS)]
     return {
-        "names": columns,
         "ranges": [[float(surface[name].min()), float(surface[name].max())] for name in columns],
         "rows": _pack(rows[columns].to_numpy().T, np.float32),
         "labels": [int(label) for label in rows["label"]],

@@ -48,6 +48,7 @@ def render_report(comparison: Comparison, pictures: Sequence[Picture], params: M
         pair=contrast.pair,
         difference=comparison.difference,
         shown=play["pairs"]["count"],
+        features=[*comparison.val.columns[:-1], ""],
         p=format_p(comparison.difference.p_value),
         confidence=f"{100 * comparison.confidence:g}%",
         lr=trainings.lr,
