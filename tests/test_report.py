@@ -25,9 +25,6 @@ class Listener:
     def wait_until_open(self) -> None:
         self.events.append("MLflow answers")
 
-    def prepare_to_log_network(self) -> None:
-        pass
-
     def log_epoch(self, epoch: int, metrics: dict[str, float], by_rate: dict[float, dict[str, float]]) -> None:
         self.logged[epoch] = metrics
 

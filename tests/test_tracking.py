@@ -27,6 +27,7 @@ from stages.tracking.address import shown_store
 from stages.tracking.entries import Entry, LoggedRun, log_network, log_points
 from stages.tracking.environment import outbox_folder
 from stages.tracking.liveness import this_process
+from stages.tracking.run import NETWORK_CODE
 from stages.tracking.store import Store, open_experiment
 from stages.training.network import Architecture, build_network, load_network, save_network
 
@@ -86,7 +87,7 @@ def test_a_network_has_the_metrics_of_the_last_epoch_however_soon_it_follows(
     with track_stage("train_bn", PARAMS, tags={"arm": "bn"}) as run:
         for epoch in (0, 200):  # the first is logged at once; the last waits, as does the network
             run.log_epoch(epoch, {"val_loss": epoch / 100}, {})
-        run.log_network("bn", tmp_path / "model.pt", np.zeros((2, 2), np.float32))
+        run.log_network("bn", tmp_path / "model.pt", np.zeros((2, 2)), np.zeros((2, 1)))
     logged = runs(store)["bn (sunny-day)"]
     model = store.get_logged_model(logged.outputs.model_outputs[0].model_id)
     assert {metric.key: metric.value for metric in model.metrics} == {"val_loss": 2.0}
@@ -347,20 +348,22 @@ def test_a_model_that_was_cut_off_is_finished(
     logged.log_points(run.id, [["val_loss", 0.5, 1, run.epochs], ["val_loss", 0.7, 1, 0]])
     architecture = Architecture(features=2)
     save_network(build_network(architecture, torch.Generator()), architecture, tmp_path / "model.pt")
-    network, example = load_network(tmp_path / "model.pt"), np.zeros((2, 2), np.float32)
+    network, inputs = load_network(tmp_path / "model.pt"), torch.zeros(2, 2)
+    example = [inputs.tolist(), network(inputs).tolist()]
     with monkeypatch.context() as cut:
         cut.setattr(MlflowClient, step, lambda *_, **__: fail(MlflowException("cut off")))
         with pytest.raises(MlflowException, match="cut off"):
-            log_network(logged, "bn", tmp_path / "model.pt", example.tolist())
+            log_network(logged, "bn", tmp_path / "model.pt", NETWORK_CODE, example)
     for _ in range(2):  # the second time there is nothing left to do
-        log_network(logged, "bn", tmp_path / "model.pt", example.tolist())
+        log_network(logged, "bn", tmp_path / "model.pt", NETWORK_CODE, example)
     (output,) = store.get_run(run.id).outputs.model_outputs
     assert output.step == run.epochs
     model = store.get_logged_model(output.model_id)
     assert model.status == "READY"
     assert {metric.key: metric.value for metric in model.metrics} == {"val_loss": 0.5}
-    predicted = mlflow.pyfunc.load_model(f"models:/{output.model_id}").predict(example)
-    np.testing.assert_allclose(predicted, network(torch.zeros(2, 2)).detach().numpy())
+    loaded = mlflow.pyfunc.load_model(f"models:/{output.model_id}")
+    np.testing.assert_allclose(loaded.predict(inputs.numpy()), example[1], rtol=1e-6)
+    assert str(loaded.unwrap_python_model().network) == str(network)  # the ordinary nn.Sequential
 
 
 def fail(error: Exception) -> None:

@@ -74,7 +74,6 @@ class ArmReport:
     def _start(self) -> tqdm:
         """Wait for MLflow to answer; count the time from then on, which is the training's own."""
         self.run.wait_until_open()
-        self.run.prepare_to_log_network()
         self._started = time.perf_counter()
         total = self.epochs * self.blocks
         self._bar = tqdm(total=total, desc=self._title, unit="epoch", disable=None, dynamic_ncols=True)

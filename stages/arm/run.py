@@ -26,6 +26,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
 from stages.arm.parts import ArmParts
 from stages.arm.report import ArmReport
@@ -100,7 +101,9 @@ def _log_files(run: StageRun, arm: str, folder: Path, example: np.ndarray) -> No
     run.set_tag("model.md5", file_md5(folder / "model.pt"))
     run.log_dataset(TRAIN, "training")
     run.log_dataset(VAL, "validation")
-    run.log_network(arm, folder / "model.pt", example)
+    with torch.no_grad():
+        probabilities = load_network(folder / "model.pt")(torch.from_numpy(example)).numpy()
+    run.log_network(arm, folder / "model.pt", example, probabilities)
     run.log_artifacts(*(folder / name for name in FILES))
 
 

@@ -32,19 +32,16 @@ class Delivery:
         is given up: it would be raised again.
         """
         self.failure = None
-        queue, self.waiting = deque(self.waiting), []
-        kept: list[Entry] = []
-        while queue or (queue := deque(self.store.take_collected())):
+        entries, self.waiting = self.waiting, []
+        queue, kept = deque(self._metrics_first(entries)), []
+        while queue:
             entry = queue.popleft()
-            if entry.function is not log_epoch and (collected := self.store.take_collected()):
-                queue.extendleft([entry, *reversed(collected)])  # a network is logged with the metrics sent before it
-                continue
             error = self._carry_out(entry, patience)
             if error is None:
                 continue
             if not self._is_reachable(patience):
                 self.failure = error
-                kept += [entry, *queue, *self.store.take_collected()]
+                kept += [entry, *queue]
                 break
             if is_refusal(error):
                 self.refused.append((entry, error))
@@ -76,6 +73,16 @@ class Delivery:
             f"MLflow at {run.address} refuses for ever ({reason(errors[0])}): run {run.name!r} there stays without"
             f" its {', '.join(lacking_words(entries))}; the files in results/ are complete"
         )
+
+    def _metrics_first(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Return entries with the metrics of all epochs before the rest: a network has those of the last one."""
+        others = []
+        for entry in entries:
+            if entry.function is log_epoch:
+                log_epoch(self.store, *entry.args)
+            else:
+                others.append(entry)
+        return [*self.store.take_collected(), *others]
 
     def _carry_out(self, entry: Entry, patience: Patience) -> Exception | None:
         """Return what the store fails with."""
@@ -113,9 +120,7 @@ def lacking_words(entries: Sequence[Entry]) -> list[str]:
     """Return words for what a run lacks without these entries."""
     steps: list[int] = []
     for entry in entries:
-        if entry.function is log_epoch:
-            steps.append(entry.args[0])
-        elif entry.function is log_points:
+        if entry.function is log_points:
             steps += [step for *_, step in entry.args[1]]
     words = [f"metrics since epoch {min(steps)}"] if steps else []
     functions = {entry.function for entry in entries}

@@ -15,6 +15,8 @@ from stages.tracking.links import link_newest_arm_run
 if TYPE_CHECKING:
     from stages.tracking.store import Store
 
+Example = list[list[list[float]]]  # inputs (B, F), and outputs (B, 1) or (B, K)
+
 
 @dataclass(frozen=True)
 class LoggedRun:
@@ -75,16 +77,9 @@ def log_dataset(store: "Store", file: Path, source: str, context: str) -> None:
     store.log_dataset(file, source, context)
 
 
-def prepare_to_log_network(store: "Store") -> None:
-    """Import what `log_network` needs."""
-    from stages.tracking import model  # noqa: F401  PyTorch takes seconds: not before the store is open
-
-
-def log_network(store: "Store", name: str, file: Path, example: list[list[float]]) -> None:
-    """Log the network that `save_network` has written; `example`, (B, F) with B >= 2, gives its signature."""
-    from stages.tracking.model import log_model  # see above
-
-    log_model(store, name, file, example)
+def log_network(store: "Store", name: str, network: Path, definition: Path, example: Example) -> None:
+    """Log the network that `save_network` has written, with the code that loads it; `example` gives its signature."""
+    store.log_model(name, {"network": network, "definition": definition}, example)
 
 
 def log_artifact(store: "Store", file: Path) -> None:
@@ -108,7 +103,6 @@ SENT = (
     log_points,
     log_summary,
     log_dataset,
-    prepare_to_log_network,
     log_network,
     log_artifact,
     set_tag,

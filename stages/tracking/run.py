@@ -19,6 +19,8 @@ from stages.tracking.links import file_md5
 if TYPE_CHECKING:
     import numpy as np
 
+NETWORK_CODE = Path(__file__).parents[1] / "training/network.py"  # all that `load_network` needs, in one file
+
 
 @contextmanager
 def track_stage(
@@ -61,16 +63,13 @@ class StageRun:
         """Log a CSV with the column `label` as an input of the run; its digest is DVC's md5 of the file."""
         self._background.send(entries.log_dataset, _existing(path), str(path), context)
 
-    def prepare_to_log_network(self) -> None:
-        """Get ready, beside the training, for `log_network`."""
-        self._background.send(entries.prepare_to_log_network)
-
-    def log_network(self, name: str, path: str | Path, example: "np.ndarray") -> None:
-        """Log the network that `save_network` has written; `example`, at least 2 rows (B, F), gives its signature.
+    def log_network(self, name: str, path: str | Path, inputs: "np.ndarray", outputs: "np.ndarray") -> None:
+        """Log the network that `save_network` has written; what it makes of some inputs gives its signature.
 
         MLflow shows the run's metrics of the last epoch beside it: means over all seeds, of which it is one.
         """
-        self._background.send(entries.log_network, name, _existing(path), example.tolist())
+        example = [inputs.tolist(), outputs.tolist()]
+        self._background.send(entries.log_network, name, _existing(path), NETWORK_CODE, example)
 
     def log_summary(self, metrics: Mapping[str, float | None]) -> None:
         """Log metrics that have no epoch; a None is left out."""

@@ -21,10 +21,11 @@ from mlflow.utils.validation import MAX_DATASET_SCHEMA_SIZE, MAX_METRICS_PER_BAT
 
 from stages import InputError
 from stages.tracking.address import VARIABLE, shown, shown_store
-from stages.tracking.entries import Entry, LoggedRun, log_points, rate_key
+from stages.tracking.entries import Entry, Example, LoggedRun, log_points, rate_key
 from stages.tracking.environment import root
 from stages.tracking.links import file_md5
 from stages.tracking.liveness import ProcessName, is_dead, this_process
+from stages.tracking.model import log_model
 from stages.tracking.views import run_color, view_tags
 
 PROCESS_TAG = "tracking.process"
@@ -68,6 +69,10 @@ class Store:
         )
         tags = [InputTag("mlflow.data.context", context)]
         self.client.log_inputs(self.run.id, [DatasetInput(dataset, tags)])
+
+    def log_model(self, name: str, artifacts: dict[str, Path], example: Example) -> None:
+        """Log the network of the run, with an example of its inputs and outputs."""
+        log_model(self.client, self.run, name, artifacts, example)
 
     def is_active(self) -> bool:
         """Return whether the run is there, and not deleted."""
