@@ -191,6 +191,7 @@ def test_a_store_that_cannot_be_reached_is_asked_once_a_round(
             away.setattr(TrackingServiceClient, method, fail)
         for number in range(50):
             log.add(Entry(entries.set_tag, (f"tag{number}", "value")))
+            log.write_if_due()
         log.add(Entry(entries.log_epoch, (4, {"val_loss": 1.0}, {}, 1)))
         log.close("FINISHED")
     assert len(asked) <= 5  # for two rounds, each with a look whether the run is there, and the end

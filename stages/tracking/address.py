@@ -42,12 +42,17 @@ def shown(address: str) -> str:
     if not address.startswith(FILES):
         rest = rest.rpartition("@")[2]
     text = scheme + rest.partition("?")[0]
-    return "".join(character if character.isprintable() else "?" for character in text)[:LENGTH_SHOWN]
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def shown_store() -> str:
     """Return the address of the store, as it may be shown."""
     return shown(store_address())
+
+
+def named_store() -> str:
+    """Return the begin of a line about the store: the variable that names it, and its value, shortened."""
+    return f"{VARIABLE} = {shown_store()[:LENGTH_SHOWN]!r}"
 
 
 def hide(text: str) -> str:
@@ -93,15 +98,13 @@ def log_in(address: str) -> str:
 def _log_in_to_server(address: str) -> str:
     try:
         parts = urlsplit(address)
-        if "@" in parts.path + parts.query + parts.fragment:
-            raise _refusal(
-                "has an @ after the first slash", "expected %2F for a slash in the password, %40 for an @ in the path"
-            )
-        has_host = parts.hostname and parts.port != 0
-    except ValueError as error:
-        if isinstance(error, InputError):
-            raise
-        has_host = False
+        is_misread = "@" in parts.path + parts.query + parts.fragment
+        has_host = is_misread or (parts.hostname and parts.port != 0)
+    except ValueError:
+        has_host = is_misread = False
+    if is_misread:
+        expected = "expected %2F for a slash in the password, %40 for an @ in the path"
+        raise _refusal("has an @ after the first slash", expected)
     if not has_host:
         raise _refusal("has no valid host and port")
     credentials, at, server = parts.netloc.rpartition("@")
@@ -124,4 +127,4 @@ def _check_database(address: str) -> None:
 
 
 def _refusal(reason: str, expected: str = EXPECTED) -> InputError:
-    return InputError(f"{VARIABLE} = {shown_store()!r} {reason}: {expected}")
+    return InputError(f"{named_store()} {reason}: {expected}")

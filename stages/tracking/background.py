@@ -27,8 +27,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Wait:
-    """Asks for an answer once all that was sent before is logged."""
+class Open:
+    """Asks for an answer once the run is open."""
+
+
+@dataclass(frozen=True)
+class LogAll:
+    """Asks for an answer once all that was sent before is logged, or has to wait for the store to come back."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,10 @@ class End:
     """Asks to end the run, with this status, and the process."""
 
     status: str
+
+
+SECONDS_BETWEEN_LOOKS = 1.0  # whether something is due, while no message comes
+Message = Entry | Open | LogAll | End
 
 
 class Background:
@@ -57,17 +66,22 @@ class Background:
 
     def send(self, function: Callable[..., None], *args: Any) -> None:
         """Have one of the functions in entries.py called with the store and `args`, when its turn comes."""
-        assert function.__name__ in BY_NAME
+        assert BY_NAME.get(function.__name__) is function
         entry = Entry(function, args)
         self._sent.append(entry)
         with self._noticing_death():
             self._connection.send(entry)
 
-    def wait(self) -> None:
-        """Return when all is logged, or waits for the store to come back. Raises what went wrong."""
-        self._ask(Wait())
+    def wait_until_open(self) -> None:
+        """Return when the run is open. Raises what went wrong."""
+        self._ask(Open())
         if self._is_dead and self._run is None:
             raise InputError("the process that logs to MLflow was killed before it had opened a run: out of memory?")
+
+    def wait_until_logged(self) -> None:
+        """Return when all is logged, or has to wait for the store to come back. Raises what went wrong."""
+        self.wait_until_open()
+        self._ask(LogAll())
 
     def close(self, status: str) -> None:
         """End the run and the process, once all is logged."""
@@ -79,7 +93,7 @@ class Background:
         if self._is_dead and self._run:
             print(self._leave_letter(self._run, status), file=sys.stderr)
 
-    def _ask(self, question: Wait | End) -> None:
+    def _ask(self, question: Message) -> None:
         error: Exception | None = None
         with self._noticing_death():
             self._connection.send(question)
@@ -108,18 +122,21 @@ def serve(connection: Connection, *opening: Any) -> None:
     """Open a run and log what comes, until the end is asked for or the stage's process is gone."""
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, signal.SIG_IGN)  # they reach the whole group; the stage decides what they mean
-    inbox: queue.SimpleQueue[Entry | Wait | End] = queue.SimpleQueue()
+    inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(connection, inbox), daemon=True).start()
     service = _Service(connection)
     service.open(*opening)
     while not service.has_ended:
-        service.take(inbox.get())
+        with contextlib.suppress(queue.Empty):
+            service.take(inbox.get(timeout=SECONDS_BETWEEN_LOOKS))
+        if inbox.empty():  # what comes at once is logged at once
+            service.write_if_due()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # all is done: spare the stage the seconds that taking MLflow apart would take
 
 
-def _receive(connection: Connection, inbox: "queue.SimpleQueue[Entry | Wait | End]") -> None:
+def _receive(connection: Connection, inbox: "queue.SimpleQueue[Message]") -> None:
     """Take messages off the pipe at once, so that the stage never waits for its buffer to drain."""
     try:
         while True:
@@ -147,23 +164,26 @@ class _Service:
 
             self._log = open_log(address, *opening)
 
-    def take(self, message: Entry | Wait | End) -> None:
-        if isinstance(message, End):
-            self._end(message.status)
-        elif self._log and self._error is None:
+    def take(self, message: Message) -> None:
+        if self._log:
             with self._noting_errors():
-                if isinstance(message, Entry):
-                    self._log.add(message)
-                else:
-                    self._log.log_all()
+                self._handle(self._log, message)
+        self.has_ended = isinstance(message, End)
         if not isinstance(message, Entry):
             self._answer()
 
-    def _end(self, status: str) -> None:
-        self.has_ended = True
-        if self._log:
+    def write_if_due(self) -> None:
+        if self._log and self._error is None and not self.has_ended:
             with self._noting_errors():
-                self._log.close("FAILED" if self._error else status)
+                self._log.write_if_due()
+
+    def _handle(self, log: "RunLog", message: Message) -> None:
+        if isinstance(message, End):
+            log.close("FAILED" if self._error else message.status)
+        elif self._error is None and isinstance(message, Entry):
+            log.add(message)
+        elif self._error is None and isinstance(message, LogAll):
+            log.log_all()
 
     def _answer(self) -> None:
         with contextlib.suppress(OSError):  # nobody is there any more: the end is on its way

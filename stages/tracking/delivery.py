@@ -86,8 +86,8 @@ class Delivery:
 
     def _carry_out(self, entry: Entry, patience: Patience) -> Exception | None:
         """Return what the store fails with."""
-        patience.extend(sum(arg.stat().st_size for arg in entry.args if isinstance(arg, Path)))
         try:
+            patience.extend(sum(arg.stat().st_size for arg in entry.args if isinstance(arg, Path)))
             patience.wait_for(entry.function, self.store, *entry.args)
         except Exception as error:
             if not is_store_error(error):

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from stages import InputError
-from stages.tracking.address import VARIABLE, hide, shown_store
+from stages.tracking.address import hide, named_store
 
 OURS = ("stages", "__main__")
 TALK_TO_THE_STORE = ("mlflow", "requests", "sqlalchemy")
@@ -42,8 +42,7 @@ def errors_named() -> Iterator[None]:
         if not is_store_error(error):
             raise
         raise InputError(
-            f"{VARIABLE} = {shown_store()!r}: {reason(error)}:"
-            " expected an MLflow server or database that answers and lets us log"
+            f"{named_store()}: {reason(error)}: expected an MLflow server or database that answers and lets us log"
         ) from None
 
 

@@ -15,7 +15,7 @@ from stages.tracking.entries import Entry, LoggedRun
 from stages.tracking.environment import lose_patience, outbox_folder
 from stages.tracking.errors import errors_named, reason
 from stages.tracking.outbox import Letter
-from stages.tracking.patience import SECONDS, SECONDS_AFTER_FAILURE, SECONDS_TO_OPEN, Patience
+from stages.tracking.patience import SECONDS_TO_END, SECONDS_TO_LOG, SECONDS_TO_OPEN, SECONDS_TO_WRITE
 from stages.tracking.store import Store, milliseconds, open_run
 
 SECONDS_BETWEEN_WRITES = 2.0  # a write is one call for each run: the arm's, and its children's
@@ -39,39 +39,50 @@ class RunLog:
         self._store, self._address = store, address
         self._delivery = Delivery(store)
         self._next_attempt = 0.0
+        self._has_logged_all = False
 
     def add(self, entry: Entry) -> None:
-        """Log an entry, soon."""
+        """Log an entry at the next write."""
         self._delivery.waiting.append(entry)
-        if time.monotonic() > self._next_attempt:
-            self._attempt(self._patience(SECONDS))
+
+    def write_if_due(self) -> None:
+        """Log what waits, every few seconds, for the UI to show."""
+        if self._delivery.waiting and time.monotonic() > self._next_attempt:
+            self._attempt(SECONDS_TO_WRITE)
 
     def log_all(self) -> None:
-        """Log all that waits, now."""
-        self._attempt(self._patience(SECONDS))
+        """Log what waits, once and for all."""
+        if self._has_logged_all:
+            return
+        self._has_logged_all = True
+        if self._delivery.failure:
+            self._put_into_outbox("KILLED", milliseconds())  # as we may be, while we try once more
+        self._attempt(SECONDS_TO_LOG)
 
     def close(self, status: str) -> None:
+        """Log what waits, and end the run: FAILED after a mistake of our own, which is raised."""
+        try:
+            self.log_all()
+        except Exception:
+            status = "FAILED"
+            raise
+        finally:
+            self._end(status)
+
+    def _end(self, status: str) -> None:
         """End the run; what could not be logged goes into the outbox, and is told."""
         end_time = milliseconds()
-        patience = self._patience(SECONDS)
-        if self._delivery.failure:
-            self._put_into_outbox(status, end_time)  # before an attempt that may take so long that we are killed
-            patience = self._patience(SECONDS_AFTER_FAILURE)
-        self._attempt(patience)
-        has_ended = self._delivery.end(status, end_time, patience)
+        has_ended = self._delivery.end(status, end_time, patience_with(self._address, SECONDS_TO_END))
         if self._delivery.refused:
             print(f"warning: {self._delivery.tell_refusals()}", file=sys.stderr)
         if has_ended and not self._delivery.waiting:
             outbox.remove(outbox_folder() / self.run.id)
             return
-        kept = self._put_into_outbox(status, end_time)
-        print(self._warning(has_ended, kept), file=sys.stderr)
+        not_kept = self._put_into_outbox(status, end_time)
+        print(self._warning(has_ended, not_kept), file=sys.stderr)
 
-    def _patience(self, seconds: float) -> Patience:
-        return patience_with(self._address, seconds)
-
-    def _attempt(self, patience: Patience) -> None:
-        self._delivery.attempt(patience)
+    def _attempt(self, seconds: float) -> None:
+        self._delivery.attempt(patience_with(self._address, seconds))
         failed = self._delivery.failure is not None
         if failed:
             lose_patience()

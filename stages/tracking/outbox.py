@@ -1,5 +1,6 @@
 """What a store did not take, on disk until it does: a folder per run, with a letter and copies of the files to log."""
 
+import contextlib
 import json
 import shutil
 from collections.abc import Sequence
@@ -34,7 +35,10 @@ def put(outbox: Path, letter: Letter) -> None:
     draft = folder.with_suffix(DRAFT)
     shutil.rmtree(draft, ignore_errors=True)
     (draft / FILES).mkdir(parents=True)
-    entries = [_write_entry(entry, draft / FILES) for entry in letter.entries]
+    entries = []
+    for entry in letter.entries:
+        with contextlib.suppress(FileNotFoundError):  # a file that is gone meanwhile cannot be kept
+            entries.append(_write_entry(entry, draft / FILES))
     told = {"run": asdict(letter.run), "entries": entries, "status": letter.status, "end_time": letter.end_time}
     (draft / LETTER).write_text(json.dumps(told), encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)

@@ -9,11 +9,13 @@ from typing import ParamSpec, TypeVar
 
 from stages.tracking.environment import REQUEST_TIMEOUT
 
-# What MLflow grants one request, we grant all of them together: before a training, and at the end of a stage.
+# What MLflow grants one request, we grant all of them together: those before a training, and those at its end.
 SECONDS = REQUEST_TIMEOUT
-SECONDS_TO_ANSWER = 7.0  # in which a store must say that it is there, for the training waits
+SECONDS_TO_ANSWER = 7.0  # in which a store must say that it is there
 SECONDS_TO_OPEN = max(SECONDS_TO_ANSWER, SECONDS - SECONDS_TO_ANSWER)
-SECONDS_AFTER_FAILURE = 5.0
+SECONDS_TO_WRITE = 5.0  # while the training goes on
+SECONDS_TO_END = 5.0
+SECONDS_TO_LOG = max(SECONDS_TO_END, SECONDS - SECONDS_TO_WRITE - SECONDS_TO_END)  # what waits when a stage ends
 SECONDS_TO_RESYNC = 600.0  # for each run: somebody waits for this to succeed
 BYTES_PER_SECOND = 100_000  # a slow line's: large files get more time
 

@@ -1,16 +1,17 @@
 """`make resync`: log what MLflow did not take while the stages ran, from the copies in mlflow-outbox/."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock
+from mlflow import MlflowClient
 
 from stages import InputError, run_stage
 from stages.tracking import outbox
 from stages.tracking.address import shown_store
 from stages.tracking.connection import find_store, patience_with
 from stages.tracking.delivery import Delivery
-from stages.tracking.entries import LoggedRun
 from stages.tracking.environment import outbox_folder
 from stages.tracking.errors import errors_named
 from stages.tracking.links import link_earlier_comparisons
@@ -29,11 +30,7 @@ def resync() -> Iterator[str]:
 
     Raises InputError where the store does not answer, and at the end where something still waits.
     """
-    try:
-        outbox_folder().mkdir(exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{outbox_folder()}: {error.strerror}: expected a folder, or nothing") from None
-    with FileLock(outbox_folder() / "lock"):
+    with _locked_outbox():
         letters, problems = _read_letters()
         if not letters and not problems:
             yield "nothing to log: every run has all of its data"
@@ -41,9 +38,10 @@ def resync() -> Iterator[str]:
         for folder in letters.keys() - here.keys():
             run = letters[folder].run
             yield f"run {run.name!r} waits for MLFLOW_TRACKING_URI={run.address}"
-        stores = _open_stores([letter.run for letter in here.values()])
-        for (folder, letter), store in zip(here.items(), stores, strict=True):
-            delivery = Delivery(store, letter.entries)
+        client = _open_client() if here else None
+        for folder, letter in here.items():
+            assert client is not None
+            delivery = Delivery(Store(client, letter.run), letter.entries)
             if _deliver(delivery, letter):
                 outbox.remove(folder)
                 yield delivery.tell_refusals() if delivery.refused else f"run {letter.run.name!r} is complete"
@@ -51,6 +49,17 @@ def resync() -> Iterator[str]:
                 problems.append(f"run {letter.run.name!r} in {folder}: {delivery.tell_failure()}")
         if problems:
             raise InputError("\n".join(problems))
+
+
+@contextmanager
+def _locked_outbox() -> Iterator[None]:
+    """Let no other process log the same letters."""
+    try:
+        outbox_folder().mkdir(exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{outbox_folder()}: {error.strerror}: expected a folder, or nothing") from None
+    with FileLock(outbox_folder() / "lock"):
+        yield
 
 
 def _read_letters() -> tuple[dict[Path, Letter], list[str]]:
@@ -64,14 +73,10 @@ def _read_letters() -> tuple[dict[Path, Letter], list[str]]:
     return letters, problems
 
 
-def _open_stores(runs: Sequence[LoggedRun]) -> list[Store]:
-    """Return the store of each run; where there is none, no store needs to answer."""
-    if not runs:
-        return []
+def _open_client() -> MlflowClient:
     address = find_store()
     with errors_named():
-        client = patience_with(address, SECONDS_TO_OPEN).wait_for(open_client, address)
-    return [Store(client, run) for run in runs]
+        return patience_with(address, SECONDS_TO_OPEN).wait_for(open_client, address)
 
 
 def _deliver(delivery: Delivery, letter: Letter) -> bool:

@@ -34,7 +34,7 @@ def track_stage(
     background = Background(stage, dict(params), dict(tags), list(rates))
     try:
         yield StageRun(background)
-        background.wait()  # when all is logged: whoever is killed before that has not finished
+        background.wait_until_logged()  # when all is logged: whoever is killed before that has not finished
     except BaseException:
         try:
             background.close("FAILED")
@@ -52,7 +52,7 @@ class StageRun:
 
     def wait_until_open(self) -> None:
         """Return when the store has answered; raise InputError where it does not."""
-        self._background.wait()
+        self._background.wait_until_open()
 
     def log_epoch(self, epoch: int, metrics: Mapping[str, float], by_rate: Mapping[float, Mapping[str, float]]) -> None:
         """Log one epoch's metrics, and those of each learning rate, for the UI to show while the training goes on."""

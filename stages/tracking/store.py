@@ -4,7 +4,6 @@ import contextlib
 import json
 import math
 import os
-import re
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,7 +19,8 @@ from mlflow.types import ColSpec, DataType, Schema
 from mlflow.utils.validation import MAX_DATASET_SCHEMA_SIZE, MAX_METRICS_PER_BATCH
 
 from stages import InputError
-from stages.tracking.address import VARIABLE, shown, shown_store
+from stages.tracking.address import shown
+from stages.tracking.answers import check_location, checked_run_id
 from stages.tracking.entries import Entry, Example, LoggedRun, log_points, rate_key
 from stages.tracking.environment import root
 from stages.tracking.links import file_md5
@@ -29,7 +29,6 @@ from stages.tracking.model import log_model
 from stages.tracking.views import run_color, view_tags
 
 PROCESS_TAG = "tracking.process"
-RUN_ID = re.compile("[0-9a-fA-F]{32}")
 
 
 class Store:
@@ -154,14 +153,12 @@ def milliseconds() -> int:
 
 
 def _create_run(client: mlflow.MlflowClient, experiment_id: str, name: str, tags: Mapping[str, str]) -> str:
-    """Return the id of a new run, which becomes part of paths: a server may say anything."""
+    """Return the id of a new run."""
     told = resolve_tags({PROCESS_TAG: str(this_process()), **tags})  # with the user, the script and the commit
-    run_id = client.create_run(experiment_id, run_name=name, tags=told).info.run_id
-    if not RUN_ID.fullmatch(str(run_id)):
-        raise InputError(
-            f"{VARIABLE} = {shown_store()!r}: answers with the run id {run_id!r:.40}: expected 32 hexadecimal digits"
-        )
-    return str(run_id)
+    info = client.create_run(experiment_id, run_name=name, tags=told).info
+    run_id = checked_run_id(info.run_id)
+    check_location(info.artifact_uri, run_id)
+    return run_id
 
 
 def _start_child(store: Store, lr: float, params: Mapping[str, Any], tags: Mapping[str, str]) -> str:
