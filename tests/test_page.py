@@ -143,7 +143,7 @@ def test_figures_and_report_name_the_arms(comparison: Comparison, contrast: Cont
         assert contrast.apart[1] in titles[name]
     text = render_report(other, draw_all(other, tmp_path), {}).replace("\n", " ")
     assert f"a pair {contrast.pair}." in text
-    assert f"Difference: {contrast.labels['bn']} minus {contrast.labels['baseline']}" in text
+    assert f"A difference is {contrast.labels['bn']} minus {contrast.labels['baseline']}" in text
     own = text.split('<script type="application/json"')[0].replace("Batch normalization, put to the test", "")
     # The tutorial that started it, and the account of the landscape, are of batch normalization.
     assert own.lower().count("batch normalization") == 2
