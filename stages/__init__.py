@@ -8,10 +8,8 @@ from typing import Any
 ARMS = ("baseline", "bn")
 COLORS = {"baseline": "#000000", "bn": "#008000"}  # black without, green with, in every figure and chart
 MEASURES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")  # nats, and shares in [0, 1]
-EXACT_MEASURES = tuple(
-    f"{name}_exact" for name in MEASURES
-)  # the same with exact statistics: see stages/training/evaluation.py
-
+EXACT = "_exact"  # ends the names of measures with exact statistics: see stages/training/evaluation.py
+EXACT_MEASURES = tuple(name + EXACT for name in MEASURES)
 
 MOST_SHOWN = 100  # characters of a value, in an error
 

@@ -30,11 +30,10 @@ def measure_faster_training(reading: Reading, rules: Rules) -> Effect:
     without, with_bn = (curves.val_accuracy for curves in reading.pair)  # (E, S) each
     if len(with_bn) - 1 <= max(endpoints.EPOCHS_RUNNING, rules.smallest_effect["faster_training"]):
         raise NotMeasuredError("too few epochs for a difference that matters")
-    target = endpoints.shared_target(without, with_bn, majority)
-    best_gain = (target - majority) / endpoints.SHARE_OF_BEST_GAIN
     # A target within the noise would time the noise.
-    if best_gain < rules.smallest_effect["higher_accuracy"]:
+    if endpoints.best_gain(without, with_bn, majority) < rules.smallest_effect["higher_accuracy"]:
         raise NotMeasuredError("neither arm gains over the majority class")
+    target = endpoints.shared_target(without, with_bn, majority)
     reached = [f"{endpoints.share_that_reached(accuracy, target):.0%}" for accuracy in (without, with_bn)]
     note = f"share of seeds that reached accuracy {target:.3f}: {contrast.compare(*reached)}"
     return reading.compare(lambda curves: endpoints.epochs_to_target(curves.val_accuracy, target), rules, note)

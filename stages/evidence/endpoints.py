@@ -11,14 +11,19 @@ SHARE_OF_BEST_GAIN = 0.9
 FINAL_EPOCHS = 10
 
 
+def best_gain(baseline: np.ndarray, bn: np.ndarray, majority: float) -> float:
+    """Return the best gain over the majority class: of the mean over seeds, of either arm (E, S), at any epoch."""
+    best = max(accuracy.mean(axis=-1).max() for accuracy in (baseline, bn))
+    return float(best - majority)
+
+
 def shared_target(baseline: np.ndarray, bn: np.ndarray, majority: float) -> float:
     """Return the accuracy to reach: the majority class and 0.9 of the best gain over it; both arms are (E, S).
 
     The best gain is that of the mean over seeds, of either arm, at any epoch: neither arm is measured by a mark that
     the other set.
     """
-    best = max(accuracy.mean(axis=-1).max() for accuracy in (baseline, bn))
-    return float(majority + SHARE_OF_BEST_GAIN * (best - majority))
+    return majority + SHARE_OF_BEST_GAIN * best_gain(baseline, bn, majority)
 
 
 def epochs_to_target(accuracy: np.ndarray, target: float) -> np.ndarray:

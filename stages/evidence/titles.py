@@ -1,5 +1,7 @@
 """What each figure finds, as its title: pure functions of a comparison."""
 
+import math
+
 import numpy as np
 import pandas as pd
 
@@ -79,7 +81,7 @@ def covariate_shift_title(comparison: Comparison) -> str:
     views = {"gradient view": judged, "distribution view": other_readings(judged)["definition"]}
     for view, found in views.items():
         if found.n:
-            title += f"\n{view}: {_ratio(np.e, found, comparison)}; less covariate shift: {found.verdict}"
+            title += f"\n{view}: {_ratio(math.e, found, comparison)}; less covariate shift: {found.verdict}"
     return title
 
 

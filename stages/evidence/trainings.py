@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 from pyarrow import parquet
 
-from stages import ARMS, MEASURES
+from stages import ARMS, EXACT, MEASURES
 from stages.evidence.endpoints import final_accuracy
 from stages.history.wording import BATCH_NORM, Contrast
 
-EXACT = "_exact"  # ends the names of a history's columns with exact statistics
 LOOKED_AT = (  # of the diagnostics: what the claims are judged by and the figures show
     "covariate_shift",
     "gradient_cosine",

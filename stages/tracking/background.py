@@ -10,7 +10,6 @@ import queue
 import signal
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from stages import InputError
 from stages.tracking import outbox
+from stages.tracking.clock import milliseconds
 from stages.tracking.entries import BY_NAME, Entry, LoggedRun
 from stages.tracking.environment import outbox_folder
 
@@ -112,7 +112,7 @@ class Background:
         """Put all that was sent into the outbox; say so in one line."""
         told = f"warning: the process that logs to MLflow was killed: run {run.name!r} at {run.address} is cut off"
         try:
-            outbox.put(outbox_folder(), outbox.Letter(run, self._sent, status, time.time_ns() // 1_000_000))
+            outbox.put(outbox_folder(), outbox.Letter(run, self._sent, status, milliseconds()))
         except OSError as error:
             return f"{told}, and {outbox_folder()} cannot be written ({error.strerror}); the results are complete"
         return f"{told}; nothing is lost: `make resync` logs it later"

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stages.tracking import outbox
+from stages.tracking.clock import milliseconds
 from stages.tracking.connection import patience_with
 from stages.tracking.delivery import Delivery, lacking_words
 from stages.tracking.entries import Entry, LoggedRun
@@ -16,7 +17,7 @@ from stages.tracking.environment import lose_patience, outbox_folder
 from stages.tracking.errors import errors_named, reason
 from stages.tracking.outbox import Letter
 from stages.tracking.patience import SECONDS_TO_END, SECONDS_TO_LOG, SECONDS_TO_OPEN, SECONDS_TO_WRITE
-from stages.tracking.store import Store, milliseconds, open_run
+from stages.tracking.store import Store, open_run
 
 SECONDS_BETWEEN_WRITES = 2.0  # a write is one call for each run: the arm's, and its children's
 SECONDS_BETWEEN_ATTEMPTS = 10.0  # while the store fails

@@ -6,7 +6,6 @@ by the end goes into the outbox, from where `make resync` logs it.
 
 import os
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from stages.tracking import entries
 from stages.tracking.background import Background
+from stages.tracking.clock import milliseconds
 from stages.tracking.links import file_md5
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class StageRun:
     def log_epoch(self, epoch: int, metrics: Mapping[str, float], by_rate: Mapping[float, Mapping[str, float]]) -> None:
         """Log one epoch's metrics, and those of each learning rate, for the UI to show while the training goes on."""
         children = {entries.rate_key(lr): dict(values) for lr, values in by_rate.items()}
-        self._background.send(entries.log_epoch, epoch, dict(metrics), children, _now())
+        self._background.send(entries.log_epoch, epoch, dict(metrics), children, milliseconds())
 
     def log_dataset(self, path: str | Path, context: str) -> None:
         """Log a CSV with the column `label` as an input of the run; its digest is DVC's md5 of the file."""
@@ -74,7 +74,7 @@ class StageRun:
     def log_summary(self, metrics: Mapping[str, float | None]) -> None:
         """Log metrics that have no epoch; a None is left out."""
         numbers = {name: float(value) for name, value in metrics.items() if value is not None}
-        self._background.send(entries.log_summary, numbers, _now())
+        self._background.send(entries.log_summary, numbers, milliseconds())
 
     def log_artifacts(self, *paths: str | Path) -> None:
         """Log files."""
@@ -113,8 +113,3 @@ def _how_to_restore(made: Sequence[str | Path]) -> str:
         "Once they are committed, this brings its files back into the workspace:\n\n"
         f'    git checkout "$({first})" && dvc checkout'
     )
-
-
-def _now() -> int:
-    """Return milliseconds since 1970, as MLflow counts."""
-    return time.time_ns() // 1_000_000

@@ -4,7 +4,6 @@ import contextlib
 import json
 import math
 import os
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from mlflow.utils.validation import MAX_DATASET_SCHEMA_SIZE, MAX_METRICS_PER_BAT
 from stages import InputError
 from stages.tracking.address import shown
 from stages.tracking.answers import check_location, checked_run_id
+from stages.tracking.clock import milliseconds
 from stages.tracking.entries import Entry, Example, LoggedRun, log_points, rate_key
 from stages.tracking.environment import root
 from stages.tracking.links import file_md5
@@ -145,11 +145,6 @@ def close_runs_of_dead_processes(client: mlflow.MlflowClient) -> None:
         if process and is_dead(process):
             with contextlib.suppress(MlflowException):  # deleted meanwhile, or not ours to change
                 client.set_terminated(run.info.run_id, "KILLED")
-
-
-def milliseconds() -> int:
-    """Return milliseconds since 1970, as MLflow counts."""
-    return time.time_ns() // 1_000_000
 
 
 def _create_run(client: mlflow.MlflowClient, experiment_id: str, name: str, tags: Mapping[str, str]) -> str:

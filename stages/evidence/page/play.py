@@ -144,9 +144,9 @@ def _target(pair: Sequence[np.ndarray], comparison: Comparison) -> float | None:
     """Return the accuracy to reach; None where neither arm gains as much as matters."""
     baseline, bn = pair
     majority = comparison.trainings.majority
-    target = endpoints.shared_target(baseline, bn, majority)
-    gain = (target - majority) / endpoints.SHARE_OF_BEST_GAIN
-    return target if gain >= comparison.judgement("higher_accuracy").smallest_effect else None
+    if endpoints.best_gain(baseline, bn, majority) < comparison.judgement("higher_accuracy").smallest_effect:
+        return None
+    return endpoints.shared_target(baseline, bn, majority)
 
 
 def _shown_epochs(comparison: Comparison) -> np.ndarray:
