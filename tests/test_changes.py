@@ -102,14 +102,17 @@ def test_a_temporary_workspace_has_no_way_back(
 TELL = f"{sys.executable} -c 'from stages.params import load_params, tell_changes; tell_changes(load_params())'"
 
 
-def test_the_stage_that_runs_first_tells_it(committed: Path) -> None:
+@pytest.mark.parametrize("shell", ["/bin/bash", "/bin/sh"])
+def test_the_stage_that_runs_first_tells_it(committed: Path, shell: str) -> None:
+    if not Path(shell).exists():
+        pytest.skip(f"{shell} is not here")
     (committed / "dvc.yaml").write_text(
         f"stages:\n  one:\n    cmd: {TELL}\n    params: [data]\n  two:\n    cmd: {TELL}\n    params: [lr]\n"
     )
     run(["dvc", "init", "--quiet"], committed)
     edit(("seed: 1", "seed: 2"))
-    printed = run(["dvc", "repro"], committed, PYTHONPATH=str(ROOT))
+    printed = run(["dvc", "repro"], committed, PYTHONPATH=str(ROOT), SHELL=shell)
     assert (printed.count("Running stage"), printed.count("data.seed = 2 (1)")) == (2, 1)
     edit(("lr: 0.001", "lr: 0.1"))
-    printed = run(["dvc", "repro"], committed, PYTHONPATH=str(ROOT))
+    printed = run(["dvc", "repro"], committed, PYTHONPATH=str(ROOT), SHELL=shell)
     assert (printed.count("Running stage"), printed.count("lr = 0.1 (0.001), data.seed = 2 (1)")) == (1, 1)
