@@ -1,16 +1,19 @@
 """The optimizers, with a learning rate for each replica, by the formulas of `torch.optim`.
 
 Those of `torch.optim` itself would need a second to import (the compiler), more than most trainings here take. All
-parameters are one flat vector, so that a formula is a few calls for all replicas.
+parameters are one flat vector, so that a formula is a few calls for all replicas. Adam is one call, of the kernel
+behind `fused=True` in `torch.optim`: it goes over the values once, but knows one learning rate a call.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 VALUES_AT_ONCE = 2**16  # few enough for the caches
+LONG = 2048  # values in a row at one rate, on average: from here on Adam's kernel is faster called rate by rate
 
 
 @dataclass(frozen=True)
@@ -28,23 +31,36 @@ class Chunk:
     square_average: Tensor
 
 
+class Stretches(NamedTuple):
+    """Stretches of the flat vectors, as Adam's kernel takes them: as in `Chunk`, but several of each."""
+
+    values: list[Tensor]
+    grads: list[Tensor]
+    averages: list[Tensor]
+    square_averages: list[Tensor]
+
+
 class Optimizer:
     """Moves the values of the vector `flat` against its `grad`, each at its own learning rate out of `rates`."""
 
     def __init__(
         self, flat: Tensor, rates: Tensor, kind: str, *, momentum: float = 0.0, weight_decay: float = 0.0
     ) -> None:
-        self.chunks = _cut(flat, rates)
         self.direction = DIRECTIONS[kind]
         self.momentum = momentum
         self.weight_decay = weight_decay
         self.decoupled = kind == "adamw"
-        self.steps = 0
+        self.steps = torch.zeros((), device=flat.device)  # a tensor: Adam's kernel wants it so
+        by_rate = self.direction is _adam and _mean_stretch(rates) >= LONG
+        self.by_rate = _cut_by_rate(flat, rates) if by_rate else {}
+        self.chunks = [] if by_rate else _cut(flat, rates)
 
     @torch.no_grad()
     def step(self) -> None:
         """Move every replica against its gradient."""
         self.steps += 1
+        for rate, stretches in self.by_rate.items():
+            self._move_by_adam(stretches, rate)
         for chunk in self.chunks:
             chunk.values.addcmul_(self._decayed_direction(chunk), chunk.rates, value=-1)
 
@@ -58,6 +74,10 @@ class Optimizer:
             direction = direction.add(chunk.values, alpha=self.weight_decay)
         return direction
 
+    def _move_by_adam(self, stretches: Stretches, rate: float) -> None:
+        kernel = torch._fused_adamw_ if self.decoupled else torch._fused_adam_
+        _call_adam(kernel, stretches, rate, self.steps, self.weight_decay)
+
 
 def _cut(flat: Tensor, rates: Tensor) -> list[Chunk]:
     assert flat.grad is not None
@@ -67,20 +87,51 @@ def _cut(flat: Tensor, rates: Tensor) -> list[Chunk]:
     return [Chunk(*views) for views in zip(*pieces, strict=True)]
 
 
+def _cut_by_rate(flat: Tensor, rates: Tensor) -> dict[float, Stretches]:
+    """Return the stretches at each learning rate."""
+    assert flat.grad is not None
+    of_stretch, lengths = torch.unique_consecutive(rates, return_counts=True)
+    vectors = [flat, flat.grad, torch.zeros_like(flat), torch.zeros_like(flat)]
+    pieces = [vector.split(lengths.tolist()) for vector in vectors]
+    by_rate: dict[float, Stretches] = {}
+    for rate, *views in zip(of_stretch.tolist(), *pieces, strict=True):
+        stretches = by_rate.setdefault(rate, Stretches([], [], [], []))
+        for of_vector, view in zip(stretches, views, strict=True):
+            of_vector.append(view)
+    return by_rate
+
+
+def _mean_stretch(rates: Tensor) -> float:
+    """Return how many values in a row have the same rate, on average."""
+    return len(rates) / len(torch.unique_consecutive(rates))
+
+
 # What a step subtracts, in learning rates.
 
 
-def _adam(
-    optimizer: Optimizer, chunk: Chunk, grad: Tensor, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8
-) -> Tensor:
-    """Kingma & Ba (2015), algorithm 1."""
-    beta1, beta2 = betas
-    chunk.average.lerp_(grad, 1 - beta1)
-    chunk.square_average.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-    bias1 = 1 - beta1**optimizer.steps
-    bias2 = 1 - beta2**optimizer.steps
-    root = chunk.square_average.sqrt().div_(bias2**0.5).add_(eps)
-    return (chunk.average / root).div_(bias1)
+def _adam(optimizer: Optimizer, chunk: Chunk, grad: Tensor) -> Tensor:
+    """Kingma & Ba (2015), algorithm 1: where it would take a value from 0, at a rate of -1."""
+    direction = torch.zeros_like(grad)
+    stretches = Stretches([direction], [grad], [chunk.average], [chunk.square_average])
+    _call_adam(torch._fused_adam_, stretches, -1.0, optimizer.steps, 0.0)
+    return direction
+
+
+def _call_adam(
+    kernel: Callable[..., None], stretches: Stretches, rate: float, steps: Tensor, weight_decay: float
+) -> None:
+    kernel(
+        *stretches,
+        [],  # of AMSGrad
+        [steps] * len(stretches.values),
+        lr=rate,
+        beta1=0.9,
+        beta2=0.999,
+        weight_decay=weight_decay,
+        eps=1e-8,
+        amsgrad=False,
+        maximize=False,
+    )
 
 
 def _sgd(optimizer: Optimizer, chunk: Chunk, grad: Tensor) -> Tensor:
