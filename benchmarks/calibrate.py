@@ -124,7 +124,7 @@ def find_known_effect(groups: int, seeds: int, epochs: int) -> list[Rate]:
 def _train(schedule: Schedule, lr: float) -> Tables:
     """Train without batch norm; return the history, and the diagnostics at `lr`."""
     train, val = default_tables()
-    diagnostics = Diagnostics(train.x, schedule.seeds, lr, schedule.replicas(lr))
+    diagnostics = Diagnostics(train, schedule.seeds, lr, schedule.replicas(lr))
     _, history = train_arm(train, val, ARCHITECTURE, schedule, diagnostics=diagnostics)
     return history, diagnostics.table()
 

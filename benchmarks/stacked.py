@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def _train_and_watch(train: Table, val: Table, architecture: Architecture, schedule: Schedule) -> None:
-    diagnostics = Diagnostics(train.x, schedule.seeds, RATES[0], schedule.replicas(RATES[0]))
+    diagnostics = Diagnostics(train, schedule.seeds, RATES[0], schedule.replicas(RATES[0]))
     train_arm(train, val, architecture, schedule, diagnostics=diagnostics)
 
 

@@ -1,8 +1,10 @@
 """Stage `generate_data`: make or read the rows, and split them into a training and a validation set.
 
-Reads   the params `data`; data/own/ or another path, where data.source names a CSV
+Reads   the params `data` and `seeds`; data/own/ or another path, where data.source names a CSV
 Writes  data/train.csv, data/val.csv: the feature columns, then `label` (0 to K - 1)
         data/classes.json: the names of the K classes, in the order of `label`
+        data/pairs/: the rows of each pair, where data.vary gives it rows of its own (stages/pair_rows.py): the first
+        pair's are those of the two tables
 
 Label noise falls on the training rows alone; the scaling is fitted on the training rows.
 """
@@ -16,12 +18,15 @@ from stages import run_stage
 from stages.datasets import (
     Rows,
     add_label_noise,
+    draw_pairs,
     encode_features,
     find_doubts,
+    fit_scaling,
     load_source,
+    scale_rows,
     split_rows,
-    standardize,
 )
+from stages.pair_rows import VARIED
 from stages.params import DataParams, load_params, tell_changes
 
 DATA = Path("data")
@@ -39,9 +44,9 @@ def main() -> None:
     warn(rows, data)
     train, val = rows[train_index], rows[val_index]
     train = replace(train, y=add_label_noise(train.y, data.label_noise, data.seed))
-    if data.scale == "standard":
-        train, val = standardize(train, val)
-    write(train, val)
+    scaling = fit_scaling(train.x, data.scale)
+    write(scale_rows(train, *scaling), scale_rows(val, *scaling))
+    draw_pairs(rows, data, params.seeds).save(DATA / "pairs")
     print(describe(train, val, data))
 
 
@@ -62,10 +67,11 @@ def write(train: Rows, val: Rows) -> None:
 
 
 def describe(train: Rows, val: Rows, data: DataParams) -> str:
-    """Return the sizes, and of a CSV which column was taken for the classes."""
+    """Return the sizes, of a CSV which column was taken for the classes, and what varies."""
     sizes = f"{len(train.y)} training and {len(val.y)} validation rows"
     column = f" in column {train.label!r}" if data.is_csv else ""
-    return f"{data.source}: {sizes}, {len(train.columns)} features, {len(train.classes)} classes{column}"
+    varied = "" if data.vary == "none" else f"; {VARIED[data.vary]}"
+    return f"{data.source}: {sizes}, {len(train.columns)} features, {len(train.classes)} classes{column}{varied}"
 
 
 if __name__ == "__main__":

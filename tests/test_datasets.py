@@ -21,10 +21,11 @@ from stages.datasets import (
     add_label_noise,
     encode_features,
     find_doubts,
+    fit_scaling,
     load_source,
     read_csv,
+    scale_rows,
     split_rows,
-    standardize,
 )
 from stages.params import load_params
 from stages.params.schema import GENERATED_SOURCES, REAL_SOURCES
@@ -153,7 +154,8 @@ def test_classes_keep_their_names_in_the_order_of_the_labels(tmp_path: Path) -> 
 
 def test_scaling_is_fitted_on_the_training_rows() -> None:
     train, val = split(load("breast_cancer"))
-    scaled_train, scaled_val = standardize(train, val)
+    scaling = fit_scaling(train.x, "standard")
+    scaled_train, scaled_val = scale_rows(train, *scaling), scale_rows(val, *scaling)
     np.testing.assert_allclose(scaled_train.x.mean(axis=0), 0, atol=1e-9)
     np.testing.assert_allclose(scaled_train.x.std(axis=0), 1)
     np.testing.assert_allclose(scaled_val.x, (val.x - train.x.mean(axis=0)) / train.x.std(axis=0), rtol=1e-6, atol=1e-9)

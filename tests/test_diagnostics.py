@@ -34,7 +34,7 @@ OPTIMIZERS = {
 
 
 def measured(train: Table, val: Table, architecture: Architecture, schedule: Schedule, lr: float) -> pd.DataFrame:
-    diagnostics = Diagnostics(train.x, schedule.seeds, lr, schedule.replicas(lr))
+    diagnostics = Diagnostics(train, schedule.seeds, lr, schedule.replicas(lr))
     train_arm(train, val, architecture, schedule, diagnostics=diagnostics)
     return diagnostics.table()
 
@@ -194,7 +194,7 @@ def test_training_is_the_same_to_the_bit(tiny_tables: tuple[Table, Table], norm:
     train, val = (Table(table.x.float(), table.y) for table in tiny_tables)
     architecture = Architecture(2, normalization=NORMS[norm])
     schedule = Schedule([0.01, 0.1], range(5), epochs=3, batch_size=16)
-    diagnostics = Diagnostics(train.x, schedule.seeds, 0.1, schedule.replicas(0.1))
+    diagnostics = Diagnostics(train, schedule.seeds, 0.1, schedule.replicas(0.1))
     plain, history = train_arm(train, val, architecture, schedule)
     watched, watched_history = train_arm(train, val, architecture, schedule, diagnostics=diagnostics)
     assert watched_history.to_numpy().tobytes() == history.to_numpy().tobytes()
@@ -210,7 +210,7 @@ def test_random_generators_are_untouched(tiny_tables: tuple[Table, Table]) -> No
     x, y = train.x.T.expand(2, -1, -1), train.y.expand(2, -1)
     cross_entropy(network(x), y).sum().backward()
     torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
-    diagnostics = Diagnostics(train.x, schedule.seeds, 0.1, schedule.replicas(0.1))
+    diagnostics = Diagnostics(train, schedule.seeds, 0.1, schedule.replicas(0.1))
     diagnostics.before_step(network, x, y)
     diagnostics.after_step(network)
     diagnostics.after_epoch(network)
@@ -303,7 +303,8 @@ def test_percentiles_of_the_first_unit_by_hand() -> None:
         state[name].zero_()
     state["linear2.bias"][:, 0] = torch.tensor([5.0, torch.nan], dtype=torch.float64)  # others: 0
     state["linear1.weight"][0, 0], state["linear2.weight"][0, 0, 0] = 1.0, 100.0
-    diagnostics = Diagnostics(torch.linspace(-1, 1, 101, dtype=torch.float64).unsqueeze(1), [0, 1], 0.1, slice(0, 2))
+    x = torch.linspace(-1, 1, 101, dtype=torch.float64).unsqueeze(1)
+    diagnostics = Diagnostics(Table(x, torch.zeros(101, dtype=torch.long)), [0, 1], 0.1, slice(0, 2))
     diagnostics.after_epoch(network)
     first, second = diagnostics.table()[["input_p15", "input_p50", "input_p85"]].to_numpy()
     np.testing.assert_allclose(first, 5 + 100 * np.tanh([-0.7, 0, 0.7]))
@@ -326,8 +327,8 @@ def test_very_negative_biases_make_a_dead_layer(tiny_tables: tuple[Table, Table]
         with torch.no_grad():
             network.get_parameter(f"{name}.bias")[replica] = -100
     before = copy.deepcopy(network.state_dict())
-    assert dead_layers(select(network, slice(None)), train.x).tolist() == [0, 1, 0, 1]
-    assert dead_layers(select(network, slice(2, 4)), train.x).tolist() == [0, 1]
+    assert dead_layers(select(network, slice(None)), train.for_replicas(range(4))[0]).tolist() == [0, 1, 0, 1]
+    assert dead_layers(select(network, slice(2, 4)), train.for_replicas(range(2))[0]).tolist() == [0, 1]
     torch.testing.assert_close(dict(network.state_dict()), dict(before), rtol=0, atol=0)
 
 
@@ -350,9 +351,9 @@ def test_one_row_keeps_a_layer_alive() -> None:
     network = build_replicas(Architecture(1, [2]), Schedule([0.1], [0, 1], 0, 16)).double().eval()
     with torch.no_grad():
         network.linear1.weight[:], network.linear1.bias[:] = 1, -10
-    x = torch.zeros(9, 1, dtype=torch.float64)
+    x = torch.zeros(2, 1, 9, dtype=torch.float64)
     assert dead_layers(select(network, slice(None)), x).tolist() == [1, 1]
-    x[7] = 11
+    x[..., 7] = 11
     assert dead_layers(select(network, slice(None)), x).tolist() == [0, 0]
     with torch.no_grad():
         network.linear1.bias[0] = -12
@@ -365,14 +366,15 @@ def test_other_activations_do_not_die(tiny_tables: tuple[Table, Table], activati
     network = build_replicas(Architecture(2, [3], activation), Schedule([0.1], [0, 1], 0, 16)).double().eval()
     with torch.no_grad():
         network.linear1.bias[:] = -100
-    assert dead_layers(select(network, slice(None)), tiny_tables[0].x).tolist() == [0, 0]
+    assert dead_layers(select(network, slice(None)), tiny_tables[0].for_replicas(range(2))[0]).tolist() == [0, 0]
 
 
 def test_batch_norm_before_the_activation_leaves_no_network_born_dead(tiny_tables: tuple[Table, Table]) -> None:
     train, _ = tiny_tables
     schedule = Schedule([0.1], range(200), 0, 16)
+    x, _ = train.for_replicas(range(200))
     born_dead = {
-        norm: dead_layers(build_replicas(Architecture(2, normalization=NORMS[norm]), schedule).double(), train.x)
+        norm: dead_layers(build_replicas(Architecture(2, normalization=NORMS[norm]), schedule).double(), x)
         for norm in ("baseline", "after", "before")
     }
     assert born_dead["baseline"].mean() > 0.02

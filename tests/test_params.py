@@ -98,6 +98,16 @@ def test_committed_params_hold_the_documented_defaults() -> None:
         ),
         ({"data__source": "my.csv", "data__noise": 0.1}, "data.noise = 0.1 contradicts data.source = 'my.csv'"),
         ({"data__noise": 0.1}, "data.noise = 0.1 contradicts data.source = 'tutorial_rings'"),
+        ({"data__vary": "seed"}, "data.vary = 'seed': expected none, split or sample"),
+        (
+            {"data__vary": "sample", "data__source": "digits"},
+            "data.vary = 'sample' contradicts data.source = 'digits', whose rows are given: expected split, none, or",
+        ),
+        ({"data__vary": "split", "data__split": "tail"}, "data.vary = 'split' contradicts data.split = 'tail'"),
+        (
+            {"data__vary": "split", "data__source": "my.csv", "data__encode": True},
+            "data.vary = 'split' contradicts data.encode = True, .*expected none$",
+        ),
         ({"data__source": "moons", "data__noise": -1.0}, "data.noise = -1.0: expected null or a number from 0 to 1000"),
         ({"data__label_noise": 0.6}, "data.label_noise = 0.6: expected a share from 0 to 0.5"),
         ({"data__val_fraction": 1.0}, "data.val_fraction = 1.0: expected a share above 0 and below 1"),

@@ -1,6 +1,7 @@
 """What the stages `train_baseline` and `train_bn` have in common: they train one arm, and differ in `bn` alone.
 
 Reads   data/train.csv, data/val.csv: feature columns, then `label`
+        data/pairs/: where pairs have rows of their own, those; the tables then have the first pair's
 Writes  in results/<arm>/
         history.parquet   lr, seed, epoch, train_loss, train_accuracy, val_loss, val_accuracy
                           (losses in nats, accuracies in [0, 1], in eval mode on all rows; epoch 0 = before training);
@@ -34,6 +35,7 @@ from stages.arm.settings import build_architecture, build_schedule, describe_arm
 from stages.engine import Engine
 from stages.history.curves import median_seed, tabulate_curves
 from stages.history.moments import Moments
+from stages.pair_rows import PairRows
 from stages.params import Params
 from stages.tracking import StageRun, file_md5
 from stages.training.blocks import BlockTask, cut_blocks, train_block
@@ -42,21 +44,22 @@ from stages.training.network import Architecture, load_network, save_network
 from stages.training.surface import tabulate_surface
 from stages.training.tables import Table
 
-TRAIN, VAL = Path("data/train.csv"), Path("data/val.csv")
+TRAIN, VAL, PAIRS = Path("data/train.csv"), Path("data/val.csv"), Path("data/pairs")
 FILES = ("history.parquet", "diagnostics.parquet", "curves.csv", "surface.csv", "networks.npy", "model.pt")
 PARTS = ".parts"  # the folder beside FILES that is there while the arm trains
 
 
 def run_arm(arm: str, params: Params, engine: Engine, run: StageRun) -> None:
     """Train the blocks of the arm, then write its files, then log them."""
-    train, val = Table.read(TRAIN), Table.read(VAL)
-    architecture = build_architecture(arm, params, features=train.x.shape[1], classes=train.classes)
+    train, val, pairs = Table.read(TRAIN), Table.read(VAL), PairRows.read(PAIRS)
+    architecture = build_architecture(arm, params, features=train.features, classes=train.classes)
     schedule = build_schedule(arm, params)
-    for note in notes_before(arm, params, architecture, len(train.y)):
+    for note in notes_before(arm, params, architecture, train.rows):
         print(f"note: {note}", file=sys.stderr)
     tasks = []
     for block in cut_blocks(schedule, architecture):
-        tasks.append(BlockTask(train, val, architecture, block, params.lr, engine.device))
+        own_rows = pairs and pairs.of(block.seeds)
+        tasks.append(BlockTask(train, val, architecture, block, params.lr, engine.device, own_rows))
     folder = Path("results", arm)
     report = ArmReport(_title(arm, params), run, schedule, params.lr, blocks=len(tasks), inline=engine.inline)
     with ArmParts(folder / PARTS, schedule.learning_rates, params.lr) as parts:
@@ -89,18 +92,29 @@ def _write_files(folder: Path, parts: ArmParts, curves: Mapping[str, Moments], a
     np.save(folder / "networks.npy", parts.folded_networks())
     seed = median_seed(parts.final_values())
     save_network(parts.network(seed), architecture, folder / "model.pt")
-    rows = pd.concat([pd.read_csv(TRAIN), pd.read_csv(VAL)])
-    surface = tabulate_surface(load_network(folder / "model.pt"), rows)
+    surface = tabulate_surface(load_network(folder / "model.pt"), _rows_of(seed))
     surface.to_csv(folder / "surface.csv", index=False, lineterminator="\n")
     return seed
+
+
+def _rows_of(seed: int) -> pd.DataFrame:
+    """Return all rows of a seed: the features, then `label`."""
+    tables = [pd.read_csv(TRAIN), pd.read_csv(VAL)]
+    pairs = PairRows.read(PAIRS)
+    if pairs:
+        own, features = pairs.of([seed]), tables[0].columns[:-1]
+        for number, (x, y) in enumerate([own.training(), own.validation()]):
+            tables[number] = pd.DataFrame(x[0], columns=features).assign(label=y[0])
+    return pd.concat(tables)
 
 
 def _log_files(run: StageRun, arm: str, folder: Path, example: np.ndarray) -> None:
     """Log FILES, the data, and the network of model.pt; `example` gives its signature."""
     run.set_tag("history.md5", file_md5(folder / "history.parquet"))
     run.set_tag("model.md5", file_md5(folder / "model.pt"))
-    run.log_dataset(TRAIN, "training")
-    run.log_dataset(VAL, "validation")
+    whose = " of the first pair: each has rows of its own" if PairRows.read(PAIRS) else ""
+    run.log_dataset(TRAIN, f"training{whose}")
+    run.log_dataset(VAL, f"validation{whose}")
     with torch.no_grad():
         probabilities = load_network(folder / "model.pt")(torch.from_numpy(example)).numpy()
     run.log_network(arm, folder / "model.pt", example, probabilities)

@@ -32,10 +32,20 @@ def split_rows(rows: Rows, *, split: str, val_fraction: float, seed: int) -> tup
     return train, val
 
 
-def standardize(train: Rows, val: Rows) -> tuple[Rows, Rows]:
-    """Scale every feature to mean 0 and variance 1 on the training rows."""
-    scaler = StandardScaler().fit(train.x)
-    return replace(train, x=scaler.transform(train.x)), replace(val, x=scaler.transform(val.x))
+def fit_scaling(x: np.ndarray, scale: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return what to subtract from each feature and to divide it by, (F,) each, fitted on training rows x (N, F).
+
+    `standard` gives them mean 0 and variance 1, `none` leaves them as they are.
+    """
+    if scale == "none":
+        return np.zeros(x.shape[1]), np.ones(x.shape[1])
+    scaler = StandardScaler().fit(x)
+    return scaler.mean_, scaler.scale_
+
+
+def scale_rows(rows: Rows, center: np.ndarray, scale: np.ndarray) -> Rows:
+    """Return the rows less `center`, over `scale`, (F,) each."""
+    return replace(rows, x=(rows.x - center) / scale)
 
 
 def add_label_noise(y: np.ndarray, fraction: float, seed: int) -> np.ndarray:

@@ -103,7 +103,9 @@ def _at_equal_loss(reading: Reading, rules: Rules) -> list[str]:
     differences = gaps[1] - gaps[0]
     if not np.isfinite(differences).all():
         return []
-    mean, low, high = mean_interval(differences, 1 - rules.alpha)
+    mean, _, high = mean_interval(differences, 1 - rules.alpha)
+    reach = rules.widening(len(differences)) * (high - mean)
+    low, high = mean - reach, mean + reach
     return [f"at equal training loss {mark:.3f}: {mean:+.3g}, interval {low:+.3g} to {high:+.3g}"]
 
 

@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 
 from stages import ARMS, MEASURES
-from stages.evidence.effects import Rules
+from stages.evidence.effects import Rules, widen_difference
 from stages.evidence.networks import Networks
 from stages.evidence.paired import PairedDifference, paired_difference
 from stages.evidence.trainings import Curves, PairedTrainings
 from stages.evidence.verdicts import Judgement, judge
+from stages.pair_rows import VARIED, PairRows
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class Comparison:
     `finals` maps an arm to its measures after the last epoch at the headline rate, one row per seed; `pairs` has
     baseline, bn and difference of final val_accuracy, one row per seed, and `difference` compares them. `mean_curves`
     and `surfaces` map an arm to its curves.csv and surface.csv; `val` are the validation rows, `classes` the names of
-    the classes; `networks` are those at the headline rate, where they were kept.
+    the classes; `networks` are those at the headline rate, where they were kept. Where pairs have rows of their own,
+    `pair_rows` are those, and `val` the first pair's.
     """
 
     trainings: PairedTrainings
@@ -35,6 +37,7 @@ class Comparison:
     judgements: Sequence[Judgement]
     rules: Rules
     networks: Networks | None = None
+    pair_rows: PairRows | None = None
 
     @property
     def confidence(self) -> float:
@@ -44,6 +47,22 @@ class Comparison:
     def judgement(self, name: str) -> Judgement:
         """Return the judgement on a claim."""
         return next(judged for judged in self.judgements if judged.name == name)
+
+    def describe_rows(self) -> str:
+        """Say what varies between pairs, and which intervals allow for it; nothing where nothing does."""
+        if self.pair_rows is None:
+            return ""
+        if self.pair_rows.overlap:
+            corrected = "intervals of differences allow for the overlap (Nadeau & Bengio 2003), bands of curves do not"
+            return f"{VARIED['split']}: {corrected}"
+        return VARIED["sample"]
+
+    def validation_rows(self, seed: int) -> pd.DataFrame:
+        """Return what the networks of a seed were validated by: the features, then `label`."""
+        if self.pair_rows is None:
+            return self.val
+        x, y = self.pair_rows.of([seed]).validation()
+        return pd.DataFrame(x[0], columns=self.val.columns[:-1]).assign(label=y[0])
 
 
 def compare_arms(
@@ -55,6 +74,7 @@ def compare_arms(
     val: pd.DataFrame,
     classes: Sequence[str] = ("0", "1"),
     networks: Networks | None = None,
+    pair_rows: PairRows | None = None,
 ) -> Comparison:
     """Compare the arms pair by pair at the headline rate, and judge every claim."""
     finals = {}
@@ -62,11 +82,22 @@ def compare_arms(
         finals[arm] = _last_epoch(at_lr, trainings.sweeps[arm].seeds)
     pairs = pd.DataFrame({arm: final["val_accuracy"] for arm, final in finals.items()})
     baseline, bn = pairs["baseline"].to_numpy(), pairs["bn"].to_numpy()
-    difference = paired_difference(baseline, bn, alpha=rules.alpha, resamples=rules.resamples)
+    difference = widen_difference(paired_difference(baseline, bn, alpha=rules.alpha, resamples=rules.resamples), rules)
     pairs["difference"] = pairs["bn"] - pairs["baseline"]
     judgements = judge(trainings, rules)
     return Comparison(
-        trainings, mean_curves, surfaces, val, classes, finals, pairs, difference, judgements, rules, networks
+        trainings,
+        mean_curves,
+        surfaces,
+        val,
+        classes,
+        finals,
+        pairs,
+        difference,
+        judgements,
+        rules,
+        networks,
+        pair_rows,
     )
 
 

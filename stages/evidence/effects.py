@@ -1,20 +1,33 @@
 """What was measured of a claim: from one number per seed and arm to a difference with all that a verdict needs."""
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+from scipy.special import stdtr, stdtrit
 
 from stages.evidence.paired import PairedDifference, paired_difference, paired_interval
 
 
 @dataclass(frozen=True)
 class Rules:
-    """How to judge: level, resamples, and of each claim the smallest effect that matters, in its unit."""
+    """How to judge: level, resamples, and of each claim the smallest effect that matters, in its unit.
+
+    `overlap` is not zero where pairs split the same rows: the number of validation rows for each training row.
+    """
 
     smallest_effect: Mapping[str, float]
     alpha: float = 0.05
     resamples: int = 10_000
+    overlap: float = 0.0
+
+    def widening(self, n: int) -> float:
+        """Return how many times as large a mean's standard error over `n` pairs is as that of independent pairs.
+
+        The variance is sd ** 2 * (1 / n + overlap) in place of sd ** 2 / n (Nadeau & Bengio 2003).
+        """
+        return math.sqrt(1 + n * self.overlap)
 
 
 @dataclass(frozen=True)
@@ -29,6 +42,34 @@ class Effect:
     standard_error: float
     note: str = ""
     by_pair: np.ndarray = field(default_factory=lambda: np.empty(0))
+
+
+def widen(effect: Effect, rules: Rules) -> Effect:
+    """Return the effect as it is where pairs split the same rows: interval, p and standard error allow for that."""
+    if not rules.overlap:
+        return effect
+    estimate, factor = effect.difference.estimate, rules.widening(effect.difference.n)
+    low, high = (estimate + factor * (end - estimate) for end in effect.inner)
+    return replace(
+        effect,
+        difference=widen_difference(effect.difference, rules),
+        inner=(low, high),
+        standard_error=factor * effect.standard_error,
+    )
+
+
+def widen_difference(difference: PairedDifference, rules: Rules) -> PairedDifference:
+    """Return the difference with an interval `rules.widening` times as wide, and the p value of Student's t for it.
+
+    Flipping signs would take the pairs for independent.
+    """
+    if not rules.overlap:
+        return difference
+    estimate, n, factor = difference.estimate, difference.n, rules.widening(difference.n)
+    reach = factor * (difference.ci_high - estimate)
+    standard_error = reach / stdtrit(n - 1, 1 - rules.alpha / 2)
+    p_value = 2 * stdtr(n - 1, -abs(estimate) / standard_error) if standard_error else float(estimate == 0)
+    return replace(difference, ci_low=estimate - reach, ci_high=estimate + reach, p_value=float(p_value))
 
 
 class NotMeasuredError(ValueError):

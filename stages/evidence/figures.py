@@ -114,16 +114,16 @@ def draw_pairs(axes: Axes, pairs: pd.DataFrame, difference: PairedDifference) ->
 
 
 def draw_boundaries(
-    panels: Sequence[Axes], surfaces: Tables, rows: pd.DataFrame, classes: Sequence[str], labels: Labels
+    panels: Sequence[Axes], surfaces: Tables, rows: Tables, classes: Sequence[str], labels: Labels
 ) -> None:
     """Draw what one network per arm says over the plane, and the rows.
 
     `surfaces`: two feature columns, and `probability`, of class 1, or `predicted`, the class; on a grid. `rows`: the
-    same features and `label`; `classes`: their names.
+    same features and `label`, the validation rows of that network; `classes`: their names.
     """
-    x, y = rows.columns[:2]
     colors = _class_colors(len(classes))
     for axes, (arm, surface) in zip(panels, surfaces.items(), strict=True):
+        x, y = surface.columns[:2]
         grid = surface.pivot(index=y, columns=x, values=surface.columns[2])
         if len(classes) == 2:
             shading = _draw_probability(axes, grid, COLORS[arm])
@@ -131,7 +131,7 @@ def draw_boundaries(
             scale.ax.set_ylabel(f"probability of class {classes[1]}", parse_math=False)
         else:
             _draw_regions(axes, grid, colors)
-        _draw_rows(axes, rows, classes, colors)
+        _draw_rows(axes, rows[arm], classes, colors)
         axes.set_title(labels[arm], fontsize=10, color=COLORS[arm])
     if len(classes) <= MOST_NAMES:
         for text in panels[-1].legend(loc="best", fontsize=7).get_texts():

@@ -17,6 +17,7 @@ from stages.evidence.page.render import render_report
 from stages.evidence.summary import collect_metrics, tabulate_claims
 from stages.evidence.trainings import PairedTrainings, Sweep, read_diagnostics
 from stages.history.wording import describe_contrast
+from stages.pair_rows import PairRows
 from stages.params import Params
 
 DATA, RESULTS = Path("data"), Path("results")
@@ -26,9 +27,11 @@ def read_comparison(params: Params) -> Comparison:
     """Read data/ and results/{baseline,bn}/, and judge the claims."""
     val = pd.read_csv(DATA / "val.csv")
     classes = json.loads((DATA / "classes.json").read_text(encoding="utf-8"))
-    trainings = _read_trainings(params, val, classes)
+    pair_rows = PairRows.read(DATA / "pairs")
+    trainings = _read_trainings(params, val, pair_rows, classes)
     evidence = params.evidence
-    rules = Rules(evidence.smallest_effect.model_dump(), evidence.alpha, evidence.resamples)
+    overlap = len(val) / trainings.train_rows if pair_rows and pair_rows.overlap else 0.0
+    rules = Rules(evidence.smallest_effect.model_dump(), evidence.alpha, evidence.resamples, overlap)
     mean_curves = {arm: pd.read_csv(RESULTS / arm / "curves.csv") for arm in ARMS}
     surfaces = {arm: pd.read_csv(RESULTS / arm / "surface.csv") for arm in ARMS}
     return compare_arms(
@@ -39,6 +42,7 @@ def read_comparison(params: Params) -> Comparison:
         val=val,
         classes=classes,
         networks=_read_networks(params, val, classes),
+        pair_rows=pair_rows,
     )
 
 
@@ -69,16 +73,24 @@ def _widths(params: Params, val: pd.DataFrame, classes: Sequence[str]) -> dict[s
     return {arm: [features, *hidden[arm], outputs] for arm in ARMS}
 
 
-def _read_trainings(params: Params, val: pd.DataFrame, classes: Sequence[str]) -> PairedTrainings:
+def _read_trainings(
+    params: Params, val: pd.DataFrame, pair_rows: PairRows | None, classes: Sequence[str]
+) -> PairedTrainings:
     train = pd.read_csv(DATA / "train.csv")
     widths = _widths(params, val, classes)
     return PairedTrainings(
         sweeps={arm: Sweep.read(RESULTS / arm / "history.parquet") for arm in ARMS},
         diagnostics={arm: read_diagnostics(RESULTS / arm / "diagnostics.parquet") for arm in ARMS},
         lr=params.lr,
-        majority=float(val["label"].value_counts(normalize=True).max()),
+        majority=majority_share(pair_rows.val_labels if pair_rows else val["label"].to_numpy()[None]),
         train_rows=len(train),
         batch_size=params.batch_size,
         parameters=max(count_parameters(each) for each in widths.values()),
         contrast=describe_contrast(params.bn.kind, params.model.hidden, params.bn.hidden),
     )
+
+
+def majority_share(labels: np.ndarray) -> float:
+    """Return the share of rows of the most frequent class, the mean over the pairs: labels (S, N)."""
+    counts = [np.bincount(of_pair).max() for of_pair in labels]
+    return float(np.mean(counts) / labels.shape[1])

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 
 from stages.evidence import figures, tables, titles
 from stages.evidence.comparison import Comparison
+from stages.history.curves import median_seed
 
 SHIFTS = {
     "covariate_shift": "gradient view (Santurkar 2018)\nchange of a layer's gradient, relative",
@@ -115,7 +116,8 @@ def _draw_pairs(comparison: Comparison, axes: Axes) -> None:
 
 def _draw_boundaries(comparison: Comparison, *panels: Axes) -> None:
     labels = comparison.trainings.contrast.labels
-    figures.draw_boundaries(panels, comparison.surfaces, comparison.val, comparison.classes, labels)
+    rows = {arm: comparison.validation_rows(median_seed(final)) for arm, final in comparison.finals.items()}
+    figures.draw_boundaries(panels, comparison.surfaces, rows, comparison.classes, labels)
 
 
 def _draw_learning_rates(comparison: Comparison, axes: Axes) -> None:

@@ -86,11 +86,17 @@ def paired_statistic(
 
 
 def ratio_of_medians(
-    baseline: np.ndarray, bn: np.ndarray, alpha: float = 0.05, resamples: int = 10_000, seed: int = 0
+    baseline: np.ndarray,
+    bn: np.ndarray,
+    alpha: float = 0.05,
+    resamples: int = 10_000,
+    seed: int = 0,
+    widening: float = 1.0,
 ) -> tuple[float, float, float]:
     """Return median(bn) / median(baseline) over seeds, (S,) each, with a bootstrap's percentile interval (Efron 1979).
 
-    Values are not negative. The ratio is infinite where the baseline's median is 0.
+    Values are not negative. The ratio is infinite where the baseline's median is 0. The interval of the logarithm is
+    `widening` times as wide as the bootstrap's.
     """
     random, batch = np.random.default_rng(seed), batch_size(baseline.size)
     ratios = []
@@ -100,7 +106,10 @@ def ratio_of_medians(
         ratios.append(_ratio(np.median(baseline[drawn], axis=-1), np.median(bn[drawn], axis=-1)))
     # No interpolation: between two infinite ratios there is nothing.
     low, high = np.quantile(np.concatenate(ratios), [alpha / 2, 1 - alpha / 2], method="nearest")
-    return float(_ratio(np.median(baseline), np.median(bn))), float(low), float(high)
+    ratio = _ratio(np.median(baseline), np.median(bn))
+    if widening > 1 and low > 0 and high < np.inf:
+        low, high = ratio * (low / ratio) ** widening, ratio * (high / ratio) ** widening
+    return float(ratio), float(low), float(high)
 
 
 def _ratio(below: np.ndarray, above: np.ndarray) -> np.ndarray:

@@ -140,6 +140,8 @@ def format_report(comparison: Comparison) -> str:
     interval = f"{100 * comparison.confidence:g}% [{difference.ci_low:+.4f}, {difference.ci_high:+.4f}]"
     found = f"{difference.estimate:+8.4f} {interval}, p {format_p(difference.p_value)}"
     lines.append(f"  {'difference':{width}} {found}")
+    if comparison.pair_rows:
+        lines += textwrap.wrap(comparison.describe_rows(), COLUMNS, initial_indent="  ", subsequent_indent="  ")
     for arm, final in comparison.finals.items():
         finite = np.isfinite(final).all(axis=1)
         lost = int((~finite).sum())

@@ -82,7 +82,10 @@ def ratio_of_roughness(comparison: Comparison) -> tuple[float, float, float]:
     kept = np.isfinite(without) & np.isfinite(with_bn)
     if kept.sum() < 2:
         return nan, nan, nan
-    return ratio_of_medians(without[kept], with_bn[kept], comparison.rules.alpha, comparison.rules.resamples)
+    rules = comparison.rules
+    return ratio_of_medians(
+        without[kept], with_bn[kept], rules.alpha, rules.resamples, widening=rules.widening(int(kept.sum()))
+    )
 
 
 def median_accuracies(comparison: Comparison) -> list[float]:

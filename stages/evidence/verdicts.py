@@ -22,7 +22,7 @@ from math import nan
 import numpy as np
 
 from stages.evidence.claims import CLAIMS, Claim
-from stages.evidence.effects import Effect, NotMeasuredError, Rules
+from stages.evidence.effects import Effect, NotMeasuredError, Rules, widen
 from stages.evidence.paired import PairedDifference, holm, minimum_detectable_effect, probability_better
 from stages.evidence.readings import READINGS
 from stages.evidence.trainings import PairedTrainings
@@ -153,7 +153,7 @@ def _measure(trainings: PairedTrainings, rules: Rules, reading: str) -> tuple[di
             reasons[claim.name] = "this reading does not apply"
             continue
         try:
-            measured[claim.name] = claim.measures[reading](read, rules)
+            measured[claim.name] = widen(claim.measures[reading](read, rules), rules)
         except NotMeasuredError as reason:
             reasons[claim.name] = str(reason)
     return measured, reasons

@@ -37,6 +37,7 @@ class DataParams(Section):
     val_fraction: float = Field(gt=0, lt=1, description="a share above 0 and below 1")
     split: Literal["shuffled", "tail"] = Field(description="shuffled or tail")
     scale: Literal["none", "standard"] = Field(description="none or standard")
+    vary: Literal["none", "split", "sample"] = Field(description="none, split or sample")
     seed: int = Field(ge=0, lt=2**32, description="a whole number from 0 to 4294967295")
 
     @model_validator(mode="after")
@@ -64,6 +65,25 @@ class DataParams(Section):
             raise ValueError(
                 f"data.noise = {self.noise!r} contradicts data.source = {shorten(self.source)},"
                 f" which takes no noise: expected null, or a source out of {', '.join(sorted(NOISY_SOURCES))}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _what_varies_can_vary(self) -> "DataParams":
+        if self.vary == "sample" and self.source not in GENERATED_SOURCES:
+            raise ValueError(
+                f"data.vary = 'sample' contradicts data.source = {shorten(self.source)}, whose rows are given:"
+                f" expected split, none, or a source out of {', '.join(sorted(GENERATED_SOURCES))}"
+            )
+        if self.vary == "split" and self.split == "tail":
+            raise ValueError(
+                "data.vary = 'split' contradicts data.split = 'tail', which always takes the same rows:"
+                " expected sample, none, or split: shuffled"
+            )
+        if self.vary == "split" and self.encode:
+            raise ValueError(
+                "data.vary = 'split' contradicts data.encode = True, which would give each pair columns of its own:"
+                " expected none"
             )
         return self
 

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from stages import InputError
+from stages.pair_rows import PairRows
 from stages.training.diagnostics import Diagnostics
 from stages.training.evaluation import Measures
 from stages.training.loop import Schedule, train_arm
@@ -26,6 +27,7 @@ PARAMETERS_AT_ONCE = 2**24  # of all replicas of a block together: 64 MiB, and a
 class BlockTask:
     """All that it takes to train a block, in any process.
 
+    `train` and `val` are the rows of all seeds; `own_rows`, where there are any, those of each seed of the schedule.
     `lr` is the headline rate, at which networks are kept and measured inside. `device`: cpu, cuda, or auto, which is
     cuda where there is one.
     """
@@ -36,6 +38,15 @@ class BlockTask:
     schedule: Schedule
     lr: float
     device: str = "cpu"
+    own_rows: PairRows | None = None
+
+    def tables(self) -> list[Table]:
+        """Return the rows to train on and to validate by, on the device."""
+        tables = [self.train, self.val]
+        if self.own_rows:
+            tables = [Table.of(*self.own_rows.training()), Table.of(*self.own_rows.validation())]
+        device = find_device(self.device)
+        return [table.to(device) for table in tables]
 
 
 @dataclass(frozen=True)
@@ -65,10 +76,9 @@ def train_block(
     The same bytes in any process of one machine.
     """
     torch.set_num_threads(1)  # the networks are small, and the bytes must not depend on the cores that are free
-    device = find_device(task.device)
-    train, val = task.train.to(device), task.val.to(device)
+    train, val = task.tables()
     headline = task.schedule.replicas(task.lr)
-    diagnostics = Diagnostics(train.x, task.schedule.seeds, task.lr, headline)
+    diagnostics = Diagnostics(train, task.schedule.seeds, task.lr, headline)
     networks, history = train_arm(train, val, task.architecture, task.schedule, on_epoch, diagnostics)
     return TrainedBlock(history, diagnostics.table(), select(networks, headline).cpu())
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from stages.training.replicas import select, state_tensors
 from stages.training.step_measures import OF_A_STEP, Step, build_variants, measure_step
+from stages.training.tables import Table
 from stages.training.unit_measures import (
     OF_A_UNIT,
     dead_layers,
@@ -27,11 +28,11 @@ PARAMETERS_AT_ONCE = 250_000  # of all seeds together, in each variant of the ne
 class Diagnostics:
     """Watches some replicas of an arm, one per seed, while `train_arm` trains it; changes nothing in the training.
 
-    `x` are all training rows (N, F), `replicas` those trained at `lr`, in the order of `seeds`.
+    `train` are all training rows, `replicas` those trained at `lr`, in the order of `seeds`.
     """
 
-    def __init__(self, x: Tensor, seeds: Sequence[int], lr: float, replicas: slice) -> None:
-        self.x = x
+    def __init__(self, train: Table, seeds: Sequence[int], lr: float, replicas: slice) -> None:
+        self.train = train
         self.seeds = seeds
         self.lr = lr
         self.replicas = replicas
@@ -65,13 +66,13 @@ class Diagnostics:
         """Close an epoch (the first call: epoch 0) with what is measured on the training rows."""
         undefined = np.full(len(self.seeds), np.nan)
         watched = self._watched(network)
-        passed = list(pass_layers(watched.eval(), self.x[:PROBE_ROWS]))
+        passed = list(pass_layers(watched.eval(), self._rows(PROBE_ROWS)))
         inputs = layer_inputs(passed)
         shift = undefined if self._inputs is None else input_shift(self._inputs, inputs)
         self._inputs = inputs
         measured = dict.fromkeys(OF_A_STEP, undefined) | self._of_step | {"input_shift": shift}
         measured |= unit_percentiles(passed)
-        measured["dead_layer"] = dead_layers(watched, self.x[:DEAD_ROWS])
+        measured["dead_layer"] = dead_layers(watched, self._rows(DEAD_ROWS))
         self.epochs.append(measured)
 
     def table(self) -> pd.DataFrame:
@@ -86,6 +87,11 @@ class Diagnostics:
             values = np.stack([measured[name] for measured in self.epochs], axis=-1)  # (S, E)
             columns[name] = values.ravel()
         return pd.DataFrame(columns, index=index).reset_index()
+
+    def _rows(self, most: int) -> Tensor:
+        """Return the first training rows of each seed, (S, F, N)."""
+        x, _ = self.train.for_replicas(range(len(self.seeds)), slice(most))
+        return x
 
     @torch.no_grad()
     def _watched(self, network: nn.Sequential) -> nn.Sequential:

@@ -13,7 +13,7 @@ from stages import EXACT_MEASURES
 from stages.training.loss import cross_entropy, is_right
 from stages.training.normalizers import StackedBatchNorm, StackedFrozenNorm
 from stages.training.replicas import count_replicas, select
-from stages.training.tables import Table
+from stages.training.tables import Table, join
 
 ROWS_AT_ONCE = 128  # few enough for the caches, whatever the size of the table
 VALUES_AT_ONCE = 2**23  # of one layer's outputs, for all rows: where they are needed at once, bounds the memory
@@ -43,11 +43,11 @@ def has_running_averages(network: nn.Sequential) -> bool:
 
 
 @torch.no_grad()
-def freeze_statistics(network: nn.Sequential, x: Tensor) -> None:
-    """Give every `StackedFrozenNorm` the statistics of all rows x (N, F), layer by layer, as the weights are now."""
+def freeze_statistics(network: nn.Sequential, train: Table) -> None:
+    """Give every `StackedFrozenNorm` the statistics of all training rows, layer by layer, as the weights are now."""
     if not any(isinstance(layer, StackedFrozenNorm) for layer in network):
         return
-    values = x.T.expand(count_replicas(network), -1, -1)  # (R, F, N)
+    values, _ = train.for_replicas(range(count_replicas(network)))  # (R, F, N)
     for layer in network:
         if isinstance(layer, StackedFrozenNorm):
             layer.freeze(values)
@@ -59,32 +59,34 @@ def _loss_and_accuracy(network: nn.Sequential, table: Table) -> tuple[Tensor, Te
     """Return the mean over all rows of loss and of right answers, (R,) each, in float64."""
     replicas = count_replicas(network)
     loss, right = torch.zeros(2, replicas, dtype=torch.float64, device=table.x.device)
-    for x, y in zip(table.x.split(ROWS_AT_ONCE), table.y.split(ROWS_AT_ONCE), strict=True):
-        logits = network(x.T.expand(replicas, -1, -1))  # (R, K, B)
-        loss += cross_entropy(logits, y[None]).sum(dim=-1)
-        right += is_right(logits, y[None]).sum(dim=-1)
-    return loss / len(table.y), right / len(table.y)
+    for first in range(0, table.rows, ROWS_AT_ONCE):
+        x, y = table.for_replicas(range(replicas), slice(first, first + ROWS_AT_ONCE))
+        logits = network(x)  # (R, K, B)
+        loss += cross_entropy(logits, y).sum(dim=-1)
+        right += is_right(logits, y).sum(dim=-1)
+    return loss / table.rows, right / table.rows
 
 
 @torch.no_grad()
 def evaluate_exactly(network: nn.Sequential, train: Table, val: Table) -> Measures:
     """Return each of `EXACT_MEASURES` as (R,)."""
-    rows = Table(torch.cat([train.x, val.x]), torch.cat([train.y, val.y]))
-    replicas = count_replicas(network)
-    at_once = _replicas_at_once(network, len(rows.y))
+    rows = join(train, val)
+    replicas = range(count_replicas(network))
+    at_once = _replicas_at_once(network, rows.rows)
     parts = []
-    for first in range(0, replicas, at_once):
-        part = network if at_once >= replicas else select(network, slice(first, first + at_once))
-        parts.append(_exact_means(part, rows, len(train.y)))
+    for first in replicas[::at_once]:
+        chosen = slice(first, first + at_once)
+        part = network if at_once >= len(replicas) else select(network, chosen)
+        parts.append(_exact_means(part, *rows.for_replicas(replicas[chosen]), train.rows))
     means = torch.cat(parts, dim=-1).cpu().numpy()  # (4, R)
     return dict(zip(EXACT_MEASURES, means, strict=True))
 
 
-def _exact_means(network: nn.Sequential, rows: Table, training: int) -> Tensor:
-    """Return `EXACT_MEASURES` (4, R) in float64, where the first `training` of `rows` are the training rows."""
-    logits = exact_logits(network, rows.x, training)  # (R, K, N)
-    loss = cross_entropy(logits, rows.y[None])  # (R, N)
-    right = is_right(logits, rows.y[None])
+def _exact_means(network: nn.Sequential, x: Tensor, y: Tensor, training: int) -> Tensor:
+    """Return `EXACT_MEASURES` (4, R) in float64 for x (R, F, N), y (R or 1, N): first `training` training rows."""
+    logits = exact_logits(network, x, training)  # (R, K, N)
+    loss = cross_entropy(logits, y)  # (R, N)
+    right = is_right(logits, y)
     means = []
     for chosen in (slice(training), slice(training, None)):
         for values in (loss[:, chosen], right[:, chosen]):
@@ -93,14 +95,13 @@ def _exact_means(network: nn.Sequential, rows: Table, training: int) -> Tensor:
 
 
 def exact_logits(network: nn.Sequential, x: Tensor, rows: int) -> Tensor:
-    """(N, F) -> (R, K, N), every batch norm with mean and biased variance of the first `rows` of N.
+    """(R, F, N) -> (R, K, N), every batch norm with mean and biased variance of the first `rows` of N.
 
     Layer by layer: what reaches a layer has passed those before it, which had their own.
     """
-    values = x.T.expand(count_replicas(network), -1, -1)  # (R, F, N)
     for layer in network:
-        values = layer.forward_exact(values, rows) if isinstance(layer, StackedBatchNorm) else layer(values)
-    return values
+        x = layer.forward_exact(x, rows) if isinstance(layer, StackedBatchNorm) else layer(x)
+    return x
 
 
 def _replicas_at_once(network: nn.Sequential, rows: int) -> int:

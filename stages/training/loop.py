@@ -62,7 +62,7 @@ def train_arm(
     `diagnostics` watches, and has its table afterwards; the training is the same, to the bit, with it and without.
     """
     network = build_replicas(architecture, schedule).to(train.x.device, train.x.dtype)
-    freeze_statistics(network, train.x)
+    freeze_statistics(network, train)
     optimizer = build_optimizer(network, schedule)
     orders = [open_stream(seed, schedule.order_stream) for seed in schedule.seeds]
     shape = len(schedule.learning_rates), len(schedule.seeds)
@@ -129,12 +129,11 @@ def cut_batches(
     train: Table, schedule: Schedule, orders: Sequence[torch.Generator], *, narrow: bool
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the batches of one epoch: x (R, F, B), y (R, B)."""
-    rates, rows = len(schedule.learning_rates), len(train.y)
+    rates, rows = len(schedule.learning_rates), train.rows
     order = torch.stack([torch.randperm(rows, generator=generator) for generator in orders], dim=1)  # (N, S)
     used = rows - dropped_examples(rows, schedule.batch_size)
     for index in order[:used].to(train.x.device).split(schedule.batch_size):
-        x = train.x.index_select(0, index.flatten()).unflatten(0, index.shape)  # (B, S, F)
-        y = train.y.take(index)  # (B, S)
+        x, y = train.gather(index)  # (B, S, F), (B, S)
         yield repeat(x.permute(1, 2, 0), rates, narrow=narrow), torch.cat([y] * rates, dim=1).T
 
 

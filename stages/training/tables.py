@@ -1,5 +1,6 @@
 """Rows to train or to evaluate on."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,27 +12,71 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Table:
-    """Features `x` (N, F) and classes `y` (N,), which are int64 from 0 to K - 1."""
+    """Features `x` (N, F) and classes `y` (N,), which are int64 from 0 to K - 1.
+
+    Where each seed has rows of its own, they are (S, N, F) and (S, N).
+    """
 
     x: Tensor
     y: Tensor
 
     @classmethod
-    def read(cls, path: str | Path) -> "Table":
-        """Read a CSV of feature columns, in float32, and `label`."""
-        table = pd.read_csv(path)
-        features = table.drop(columns="label").to_numpy(np.float32)
+    def of(cls, x: np.ndarray, y: np.ndarray) -> "Table":
+        """Return a table in float32 with memory of its own."""
         # torch.tensor copies. pandas hands out its own memory: read-only, and column by column, where a batch of rows
         # takes ten times as long to gather.
-        x = torch.tensor(np.ascontiguousarray(features))
-        y = torch.tensor(table["label"].to_numpy(np.int64))
-        return cls(x, y)
+        return cls(torch.tensor(np.ascontiguousarray(x, np.float32)), torch.tensor(np.asarray(y, np.int64)))
+
+    @classmethod
+    def read(cls, path: str | Path) -> "Table":
+        """Read a CSV of feature columns and `label`."""
+        table = pd.read_csv(path)
+        return cls.of(table.drop(columns="label").to_numpy(), table["label"].to_numpy())
 
     def to(self, device: str | torch.device) -> "Table":
         """Return the table on a device."""
         return Table(self.x.to(device), self.y.to(device))
 
+    def gather(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Return some rows of each seed, by their numbers (B, S): x (B, S, F), y (B, S)."""
+        rows, classes = self.x, self.y
+        if self._of_seeds:
+            rows, classes = rows.flatten(0, 1), classes.flatten()
+            index = index + self.rows * torch.arange(index.shape[1], device=index.device)
+        x = rows.index_select(0, index.flatten()).unflatten(0, index.shape)
+        return x, classes.take(index)
+
+    def for_replicas(self, replicas: Sequence[int], rows: slice = slice(None)) -> tuple[Tensor, Tensor]:
+        """Return what networks get of some rows, by the numbers of their replicas: x (R, F, N), y (R or 1, N).
+
+        Replicas are numbered rate by rate, and seed by seed at each rate.
+        """
+        if not self._of_seeds:
+            return self.x[rows].T.expand(len(replicas), -1, -1), self.y[None, rows]
+        seeds = torch.tensor(replicas, device=self.x.device) % len(self.x)
+        return self.x[:, rows][seeds].transpose(1, 2), self.y[:, rows][seeds]
+
+    @property
+    def _of_seeds(self) -> bool:
+        """Whether each seed has rows of its own."""
+        return self.x.dim() == 3
+
+    @property
+    def rows(self) -> int:
+        """N."""
+        return self.y.shape[-1]
+
+    @property
+    def features(self) -> int:
+        """F."""
+        return self.x.shape[-1]
+
     @property
     def classes(self) -> int:
         """The number of classes."""
         return int(self.y.max()) + 1
+
+
+def join(train: Table, val: Table) -> Table:
+    """Return the rows of both, the training rows first."""
+    return Table(torch.cat([train.x, val.x], dim=-2), torch.cat([train.y, val.y], dim=-1))

@@ -18,8 +18,7 @@ Passed = Sequence[tuple[nn.Module, Tensor, Tensor]]  # each layer with its input
 
 @torch.no_grad()
 def pass_layers(network: nn.Sequential, x: Tensor) -> Iterator[tuple[nn.Module, Tensor, Tensor]]:
-    """Yield each layer with its input and its output, (S, F, N), for rows x (N, F)."""
-    x = x.T.expand(count_replicas(network), -1, -1)
+    """Yield each layer with its input and its output, (S, F, N) each; x goes into the first."""
     for layer in network:
         output = layer(x)
         yield layer, x, output
@@ -63,9 +62,9 @@ def unit_percentiles(passed: Passed) -> dict[str, np.ndarray]:
 def dead_layers(network: nn.Sequential, x: Tensor) -> np.ndarray:
     """Return 1. where some layer is dead: no unit of it puts out more than 0 on any of the rows x, after relu; else 0.
 
-    (N, F) -> (S,). In training mode, all rows being one batch: with batch norm's running statistics, which know nothing
-    of the data before training, it would be another network than the one that trains. They are lost in `network`.
-    Others than relu never die.
+    (S, F, N) -> (S,). In training mode, all rows being one batch: with batch norm's running statistics, which know
+    nothing of the data before training, it would be another network than the one that trains. They are lost in
+    `network`. Others than relu never die.
     """
     peaks = []
     for layer, _, output in pass_layers(network.train(), x):

@@ -178,6 +178,7 @@ function showConclusions() {
 
 const networks = plane && byArm((arm) => unpack(plane.networks[arm], "f"));
 const places = plane && unpack(plane.rows, "f");
+const placeClasses = plane && unpack(plane.labels, plane.bytes);
 
 function says(arm, pair, x, y) {
   const weights = row(networks[arm], networks[arm].length / pairs.count, pair);
@@ -235,11 +236,13 @@ function drawPlane(arm) {
 
 function drawRows(pen, size, ink) {
   const [[left, right], [bottom, top]] = plane.ranges;
-  const count = plane.labels.length;
+  const table = plane.tables === 1 ? 0 : state.pair;
+  const count = placeClasses.length / plane.tables;
+  const [xs, ys] = [0, 1].map((feature) => row(places, count, 2 * table + feature));
   const radius = size / 70;
-  plane.labels.forEach((label, i) => {
-    const x = ((places[i] - left) / (right - left)) * size;
-    const y = ((top - places[count + i]) / (top - bottom)) * size;
+  row(placeClasses, count, table).forEach((label, i) => {
+    const x = ((xs[i] - left) / (right - left)) * size;
+    const y = ((top - ys[i]) / (top - bottom)) * size;
     pen.beginPath();
     SHAPES[label % SHAPES.length](pen, x, y, radius);
     pen.fillStyle = `rgb(${classColor(label)})`;

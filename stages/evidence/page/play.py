@@ -49,13 +49,14 @@ def _collect_pairs(comparison: Comparison, epochs: np.ndarray, pairs: int) -> di
     baseline, bn = trainings.at_lr()
     target = _target([baseline.val_accuracy, bn.val_accuracy], comparison)
     quantiles = stdtrit(np.arange(1, pairs), (1 + comparison.confidence) / 2)  # Student's t, for 2 pairs and more
+    widenings = [comparison.rules.widening(n) for n in range(2, pairs + 1)]
     collected: dict[str, Any] = {
         "count": pairs,
         "total": len(comparison.pairs),
         "rows": rows,
         "bytes": np.dtype(_count_type(rows)).itemsize,
         "target": target,
-        "quantiles": _pack(quantiles, np.float32),
+        "quantiles": _pack(quantiles * widenings, np.float32),
     }
     for arm, curves in (("baseline", baseline), ("bn", bn)):
         right = np.rint(curves.val_accuracy[epochs, :pairs].T * rows)  # (S, E)
@@ -96,18 +97,30 @@ def _collect_rates(comparison: Comparison, epochs: np.ndarray) -> list[dict[str,
 
 def _collect_plane(comparison: Comparison, networks: Networks, pairs: int) -> dict[str, Any]:
     """Return the plane of the two features: where it lies, the validation rows in it, and the networks."""
-    columns = list(comparison.val.columns[:2])
     surface = comparison.surfaces["bn"]
-    rows = comparison.val.iloc[:: -(-len(comparison.val) // MOST_ROWS)]
+    x, labels = _shown_rows(comparison, pairs)
     return {
-        "ranges": [[float(surface[name].min()), float(surface[name].max())] for name in columns],
-        "rows": _pack(rows[columns].to_numpy().T, np.float32),
-        "labels": [int(label) for label in rows["label"]],
+        "ranges": [[float(surface[name].min()), float(surface[name].max())] for name in surface.columns[:2]],
+        "tables": len(x),
+        "rows": _pack(x.swapaxes(1, 2), np.float32),
+        "labels": _pack(labels, _count_type(len(comparison.classes))),
+        "bytes": np.dtype(_count_type(len(comparison.classes))).itemsize,
         "classes": list(comparison.classes),
         "activation": networks.activation,
         "widths": {arm: list(networks.widths[arm]) for arm in ARMS},
         "networks": {arm: _pack(networks.flat[arm][:pairs], np.float32) for arm in ARMS},
     }
+
+
+def _shown_rows(comparison: Comparison, pairs: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return features (P, N, 2) and classes (P, N) of some validation rows: of each pair, or P = 1, of all pairs."""
+    some = slice(None, None, -(-len(comparison.val) // MOST_ROWS))
+    if comparison.pair_rows:
+        x, y = comparison.pair_rows.of(range(pairs)).validation()
+    else:
+        table = comparison.val.to_numpy()
+        x, y = table[None, :, :-1], table[None, :, -1].astype(int)
+    return x[:, some], y[:, some]
 
 
 def _describe_accuracy(pair: Sequence[np.ndarray], comparison: Comparison) -> str:
@@ -136,7 +149,9 @@ def _describe_speed(pair: Sequence[np.ndarray], comparison: Comparison) -> str:
 
 def _describe_difference(pair: Sequence[np.ndarray], comparison: Comparison, form: str) -> str:
     baseline, bn = pair
-    mean, low, high = mean_interval(bn - baseline, comparison.confidence)
+    mean, _, high = mean_interval(bn - baseline, comparison.confidence)
+    reach = comparison.rules.widening(len(bn)) * (high - mean)
+    low, high = mean - reach, mean + reach
     return f"difference {mean:+{form}}, {100 * comparison.confidence:g}% interval {low:+{form}} to {high:+{form}}"
 
 
@@ -160,6 +175,8 @@ def _count_shown_pairs(comparison: Comparison, epochs: int, networks: Networks |
     of_pair = 2 * epochs * np.dtype(_count_type(len(comparison.val))).itemsize
     if networks:
         of_pair += 4 * sum(flat.shape[1] for flat in networks.flat.values())
+    if networks and comparison.pair_rows:
+        of_pair += 9 * min(len(comparison.val), MOST_ROWS)  # two features, and a class
     return min(len(comparison.pairs), max(2, MOST_BYTES // of_pair))
 
 

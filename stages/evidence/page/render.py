@@ -46,6 +46,7 @@ def render_report(comparison: Comparison, pictures: Sequence[Picture], params: M
         means=contrast.compare(*(f"{comparison.pairs[arm].mean():.3f}" for arm in ARMS)),
         labels=contrast.labels,
         pair=contrast.pair,
+        varied=comparison.describe_rows(),
         difference=comparison.difference,
         shown=play["pairs"]["count"],
         features=[*comparison.val.columns[:-1], ""],

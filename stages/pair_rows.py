@@ -1,0 +1,74 @@
+"""The rows of each pair, where pairs have rows of their own (`data.vary`): `generate_data` writes them, the rest reads.
+
+Rows are stored once, and what a pair trains on is an index into them. Axes: S pairs, pair i being the networks of seed
+i, N rows, F features.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+VARIED = {  # data.vary in words
+    "none": "all pairs have the same rows",
+    "split": "each pair has its own split of the same rows",
+    "sample": "each pair has its own draw of the rows",
+}
+
+
+@dataclass(frozen=True)
+class PairRows:
+    """`rows` (1, N, F), those of all pairs, or (S, N, F), each pair's own draw; and what each pair makes of them.
+
+    `train` and `val` (S, n) are indices into N, `train_labels` and `val_labels` the classes there, label noise
+    included. A feature is what `rows` have less `center`, over `scale`, (S, F) each.
+    """
+
+    rows: np.ndarray
+    train: np.ndarray
+    val: np.ndarray
+    train_labels: np.ndarray
+    val_labels: np.ndarray
+    center: np.ndarray
+    scale: np.ndarray
+
+    def save(self, folder: Path) -> None:
+        """Write an array a file."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for field in fields(self):
+            np.save(folder / f"{field.name}.npy", getattr(self, field.name))
+
+    @classmethod
+    def read(cls, folder: Path) -> "PairRows | None":
+        """Read what `save` has written, from disk as it is used; None where all pairs have the same rows."""
+        arrays = {field.name: np.load(folder / f"{field.name}.npy", mmap_mode="r") for field in fields(cls)}
+        return cls(**arrays) if len(arrays["train"]) else None
+
+    @classmethod
+    def none(cls) -> "PairRows":
+        """Return those of no pair: all have the same rows."""
+        index, numbers = np.empty((0, 0), np.int32), np.empty((0, 0))
+        return cls(numbers[None], index, index, index, index, numbers, numbers)
+
+    def of(self, pairs: Sequence[int]) -> "PairRows":
+        """Return the rows of some pairs."""
+        chosen = {field.name: getattr(self, field.name)[pairs] for field in fields(self) if field.name != "rows"}
+        return PairRows(rows=self.rows if self.overlap else self.rows[pairs], **chosen)
+
+    @property
+    def overlap(self) -> bool:
+        """Whether pairs split the same rows, so that one validates by what another trains on."""
+        return len(self.rows) == 1
+
+    def training(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return features (S, n, F) and classes (S, n) to train on."""
+        return self._features(self.train), self.train_labels
+
+    def validation(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return features (S, n, F) and classes (S, n) to measure by."""
+        return self._features(self.val), self.val_labels
+
+    def _features(self, index: np.ndarray) -> np.ndarray:
+        chosen = np.take_along_axis(self.rows, index[..., None], axis=1)
+        return (chosen - self.center[:, None]) / self.scale[:, None]
