@@ -8,16 +8,18 @@ They are no params: the results are the same, whichever engine they come from, a
 """
 
 import importlib.util
+import logging
 import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
-from stages import InputError
+from stages import InputError, shorten
 
 ENGINES = ("inline", "loky", "dask")
 DEVICES = ("auto", "cpu", "cuda")
@@ -47,16 +49,20 @@ class Engine:
         if self.inline:
             yield from map(function, tasks)
             return
+        if self._client:
+            yield from _run_on_dask(self._client, function, tasks)
+            return
         done = deaths = 0
         while done < len(tasks):
             try:
-                for result in self._run_on_workers(function, tasks[done:]):
+                for result in _run_on_loky(function, tasks[done:]):
                     yield result
                     done += 1
-            except BrokenProcessPool:  # of loky's; Dask starts a task again by itself
+            except BrokenProcessPool:
                 deaths += 1
                 if deaths > DEATHS:
-                    raise _too_many_deaths(self.name, deaths) from None
+                    way_out = "on every core; LOKY_MAX_CPU_COUNT=1 or STUDY_ENGINE=inline trains one at a time"
+                    raise _too_many_deaths(self.name, deaths, way_out) from None
                 print(f"note: a worker process died; done so far: {done} of {len(tasks)}", file=sys.stderr)
 
     def __enter__(self) -> "Engine":
@@ -66,20 +72,28 @@ class Engine:
         if self._client:
             self._client.close()
 
-    def _run_on_workers(self, function: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result]:
-        from joblib import Parallel, delayed, parallel_config  # a third of a second that the engine `inline` spares
 
-        backend: dict[str, Any] = {"backend": self.name}
-        if self._client:
-            backend["client"] = self._client
-        else:
-            backend |= {"initializer": _watch_parent, "initargs": (os.getpid(),)}
-        with parallel_config(n_jobs=-1, **backend):
-            run_all = Parallel(return_as="generator", batch_size=1)
-            try:
-                yield from run_all(delayed(function)(task) for task in tasks)
-            except TimeoutError:
-                raise InputError(f"STUDY_DASK_ADDRESS = {_dask_address()!r}: the scheduler has no workers") from None
+def _run_on_loky(function: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result]:
+    from joblib import Parallel, delayed, parallel_config  # a third of a second that the engine `inline` spares
+
+    with parallel_config(n_jobs=-1, backend="loky", initializer=_watch_parent, initargs=(os.getpid(),)):
+        run_all = Parallel(return_as="generator", batch_size=1)
+        yield from run_all(delayed(function)(task) for task in tasks)
+
+
+def _run_on_dask(client: Any, function: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result]:
+    """Submit all tasks to a Dask client: not by joblib, which waits for ever where Dask gives a task up."""
+    from distributed import KilledWorker  # an optional package
+
+    futures = [client.submit(function, task, pure=False) for task in tasks]
+    try:
+        while futures:
+            yield futures.pop(0).result()  # pop: the cluster need not keep what has arrived here
+    except KilledWorker as error:  # Dask has started the task again by itself, several times
+        way_out = "in every worker; `--nworkers` says how many share the memory of a machine"
+        raise _too_many_deaths("dask", error.allowed_failures + 1, way_out) from None
+    except CancelledError:
+        raise _refuse_address("the scheduler is gone") from None
 
 
 def _watch_parent(parent: int) -> None:
@@ -93,10 +107,10 @@ def _end_with(parent: int) -> None:
     os._exit(1)  # nobody is left to hear of it
 
 
-def _too_many_deaths(engine: str, deaths: int) -> InputError:
+def _too_many_deaths(engine: str, deaths: int, way_out: str) -> InputError:
     return InputError(
         f"STUDY_ENGINE = {engine!r}: {deaths} worker processes died, most likely for want of memory:"
-        " expected enough for a block on every core; LOKY_MAX_CPU_COUNT=1 or STUDY_ENGINE=inline trains one at a time"
+        f" expected enough for a block {way_out}"
     )
 
 
@@ -116,15 +130,21 @@ def _connect() -> Any:
         raise InputError("STUDY_ENGINE = 'dask': Dask is not installed here; `make setup-dask` installs it")
     from distributed import Client  # an optional package
 
-    address = _dask_address()
-    try:
-        return Client(address, timeout=SECONDS_TO_CONNECT, set_as_default=False)
-    except (OSError, ValueError):
-        raise InputError(f"STUDY_DASK_ADDRESS = {address!r}: no Dask scheduler answers there") from None
-
-
-def _dask_address() -> str:
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what goes wrong ends in a line of ours
     address = os.environ.get("STUDY_DASK_ADDRESS", "")
     if "://" not in address:
-        raise InputError(f"STUDY_DASK_ADDRESS = {address!r}: expected an address as in tcp://127.0.0.1:8786")
-    return address
+        raise _refuse_address("expected an address as in tcp://127.0.0.1:8786")
+    try:
+        client = Client(address, timeout=SECONDS_TO_CONNECT, set_as_default=False)
+    except (OSError, ValueError):
+        raise _refuse_address("no Dask scheduler answers there") from None
+    try:
+        client.wait_for_workers(1, timeout=SECONDS_TO_CONNECT)
+    except TimeoutError:
+        client.close()
+        raise _refuse_address("the scheduler has no workers") from None
+    return client
+
+
+def _refuse_address(reason: str) -> InputError:
+    return InputError(f"STUDY_DASK_ADDRESS = {shorten(os.environ.get('STUDY_DASK_ADDRESS', ''))}: {reason}")

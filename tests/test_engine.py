@@ -1,6 +1,7 @@
 """Blocks come out the same wherever they are trained: in this process, in others, on a Dask cluster over TCP."""
 
 import hashlib
+import importlib
 import json
 import os
 import re
@@ -253,6 +254,7 @@ def scheduler(tmp_path: Path) -> Iterator[str]:
     scheduler = ["distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
     worker = ["distributed.cli.dask_worker", "--nthreads", "1", "--nworkers", "2", "--no-dashboard"]
     environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+    environment["DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES"] = "1"
     with ExitStack() as processes, (tmp_path / "dask.log").open("w") as log:
         for command in (scheduler, worker):
             command = [sys.executable, "-m", *command, "--scheduler-file", str(file)]
@@ -273,6 +275,28 @@ def test_a_dask_cluster_gives_the_same_bytes(
     assert train(tables, tmp_path) == here
     assert train(tables, tmp_path, partial(die_once_then_train, marker=tmp_path / "died")) == here
     assert (tmp_path / "died").exists()
+
+
+def test_work_that_kills_every_worker_of_dask_ends(monkeypatch: pytest.MonkeyPatch, scheduler: str) -> None:
+    monkeypatch.setenv("STUDY_ENGINE", "dask")
+    monkeypatch.setenv("STUDY_DASK_ADDRESS", scheduler)
+    with Engine() as engine, pytest.raises(InputError) as error:
+        list(engine.run(os._exit, [1]))
+    assert re.fullmatch(r"STUDY_ENGINE = 'dask': 2 worker processes died, .*", str(error.value))  # one line
+
+
+def test_a_scheduler_that_is_killed_ends_the_work(monkeypatch: pytest.MonkeyPatch, scheduler: str) -> None:
+    monkeypatch.setenv("STUDY_ENGINE", "dask")
+    monkeypatch.setenv("STUDY_DASK_ADDRESS", scheduler)
+    with importlib.import_module("distributed").Client(scheduler, set_as_default=False) as client:
+        process = client.run_on_scheduler(os.getpid)
+    with Engine() as engine:
+        results = engine.run(time.sleep, [0, 300])
+        next(results)
+        os.kill(process, signal.SIGKILL)
+        with pytest.raises(InputError) as error:
+            next(results)
+    assert str(error.value) == f"STUDY_DASK_ADDRESS = '{scheduler}': the scheduler is gone"
 
 
 NO_CUDA = r"^STUDY_DEVICE = 'cuda': PyTorch finds no CUDA device here$"
