@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import normalization
+from drawn_dropout import ALL, DrawnDropout, draw_dropout, with_drawn_dropout
 from scipy.stats import wasserstein_distance
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -18,7 +19,7 @@ from stages.training.loss import cross_entropy
 from stages.training.network import Architecture
 from stages.training.replicas import select, unstack
 from stages.training.step_measures import OF_A_STEP, Step, build_variants, covariate_shift, landscape, measure_step
-from stages.training.streams import ORDER, open_stream
+from stages.training.streams import MASKS, ORDER, open_stream
 from stages.training.tables import Table
 from stages.training.unit_measures import dead_layers, input_shift
 
@@ -26,6 +27,7 @@ NORMS = {
     "baseline": None,
     "after": normalization(placement="after_activation"),
     "before": normalization(placement="before_activation", momentum=0.3, eps=0.001),
+    "dropout": normalization("dropout"),
 }
 OPTIMIZERS = {
     "adam": lambda weights, lr: torch.optim.Adam(weights, lr=lr),
@@ -44,13 +46,16 @@ def measured_alone(
 ) -> list[dict[str, float]]:
     """Train one ordinary network; return its rows, epoch by epoch."""
     optimizer = OPTIMIZERS[schedule.optimizer](network.parameters(), lr)
-    order = open_stream(seed, ORDER)
+    network = with_drawn_dropout(network)
+    order, masks = open_stream(seed, ORDER), open_stream(seed, MASKS)
+    widths = [layer.out_features for layer in network if isinstance(layer, nn.Linear)][:-1]
     inputs, unit, dead = seen_alone(network, train.x)
     rows = [dict.fromkeys(DIAGNOSTICS, np.nan) | unit | {"dead_layer": dead}]
     for _ in range(schedule.epochs):
         step, inputs_before = {}, inputs
         for index in torch.randperm(len(train.y), generator=order).split(schedule.batch_size):
-            before = copy.deepcopy(network.train())
+            draw_dropout(network.train(), widths, len(index), masks)
+            before = copy.deepcopy(network)
             optimizer.zero_grad()
             loss_alone(network, train.x[index], train.y[index]).backward()
             optimizer.step()
@@ -125,6 +130,8 @@ def seen_alone(network: nn.Sequential, x: Tensor) -> tuple[list[np.ndarray], dic
             inputs += list(x[:128].T.numpy())
         x = layer(x)
     for layer in trained:
+        if isinstance(layer, DrawnDropout):
+            layer.kept = ALL
         outputs = layer(outputs)
         if isinstance(layer, nn.ReLU) and (outputs <= 0).all():
             dead = 1.0
@@ -163,6 +170,8 @@ OTHERS = {
         classes=3,
         normalization=normalization("group", placement="before_activation", groups=2, affine=False),
     ),
+    "dropout, narrow": Architecture(2, [4, 3], normalization=normalization("dropout")),
+    "dropout, wide": Architecture(2, [20, 9, 8], "tanh", classes=3, normalization=normalization("dropout", rate=0.2)),
 }
 
 
@@ -179,10 +188,11 @@ def test_other_networks_hold_too(
     np.testing.assert_allclose(table.loc[table["seed"] == 4, list(DIAGNOSTICS)], rows[list(DIAGNOSTICS)], rtol=1e-8)
 
 
+@pytest.mark.parametrize("norm", ["after", "dropout"])
 def test_many_parameters_are_measured_in_parts(
-    tiny_tables: tuple[Table, Table], monkeypatch: pytest.MonkeyPatch
+    tiny_tables: tuple[Table, Table], monkeypatch: pytest.MonkeyPatch, norm: str
 ) -> None:
-    architecture = Architecture(2, [4, 3], normalization=NORMS["after"])
+    architecture = Architecture(2, [4, 3], normalization=NORMS[norm])
     arguments = *tiny_tables, architecture, Schedule([0.1], range(5), 2, 16)
     whole = measured(*arguments, lr=0.1)
     monkeypatch.setattr("stages.training.diagnostics.PARAMETERS_AT_ONCE", 100)  # those of two networks

@@ -61,6 +61,12 @@ def test_without_normalization_the_weights_are_as_they_were() -> None:
     np.testing.assert_array_equal(fold_networks(stack([network]))[0], expected.numpy())
 
 
+def test_dropout_leaves_the_weights_as_they_were() -> None:
+    network = trained(Architecture(2, normalization=normalization("dropout")), seed=1)
+    folded = fold_networks(stack([network]))[0]
+    torch.testing.assert_close(says(folded, [2, 2, 2, 1], nn.ReLU()), network(X).detach())
+
+
 @pytest.mark.parametrize(
     "architecture",
     [

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import normalization
+from drawn_dropout import draw_dropout, with_drawn_dropout
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -23,15 +24,17 @@ from stages.training.loop import (
     dropped_examples,
     train_arm,
 )
+from stages.training.masks import draw_masks
 from stages.training.network import Architecture, FrozenNorm, Normalization, build_network
 from stages.training.replicas import stack, unstack
-from stages.training.streams import ORDER, WEIGHTS, open_stream
+from stages.training.streams import MASKS, ORDER, WEIGHTS, open_stream
 from stages.training.tables import Table
 
 NORMS = {
     "baseline": None,
     "after": normalization(placement="after_activation"),
     "before": normalization(placement="before_activation", momentum=0.3, eps=0.001),
+    "dropout": normalization("dropout"),
 }
 OPTIMIZERS = {
     "adam": torch.optim.Adam,
@@ -42,7 +45,7 @@ OPTIMIZERS = {
 # Every value of every option that changes what is trained, and the options that have no effect beside a kind.
 OPTIONS: dict[str, list[Any]] = {
     "activation": ["relu", "leaky_relu", "tanh", "sigmoid", "gelu"],
-    "kind": ["none", "batch", "frozen", "layer", "group"],
+    "kind": ["none", "batch", "frozen", "layer", "group", "dropout"],
     "init": ["pytorch", "keras", "he", "normal"],
     "optimizer": ["adam", "adamw", "sgd", "rmsprop"],  # sgd with momentum, and without it below
     "momentum": [0.1, 0.6, None],
@@ -53,13 +56,16 @@ OPTIONS: dict[str, list[Any]] = {
     "eps": [1e-5, 1e-2],
     "affine": [True, False],
     "inputs": [True, False],
+    "rate": [0.5, 0.2],
     "weight_decay": [0.0, 0.1],
 }
 WITHOUT_EFFECT = {
-    "none": {"placement", "momentum", "eps", "affine", "inputs"},
-    "frozen": {"momentum"},
-    "layer": {"momentum"},
-    "group": {"momentum"},
+    "none": {"placement", "momentum", "eps", "affine", "inputs", "rate"},
+    "batch": {"rate"},
+    "frozen": {"momentum", "rate"},
+    "layer": {"momentum", "rate"},
+    "group": {"momentum", "rate"},
+    "dropout": {"placement", "momentum", "eps", "affine", "inputs"},
 }
 
 
@@ -72,7 +78,13 @@ def pairs(choice: dict[str, Any]) -> set[tuple[Any, ...]]:
 def all_pairs() -> list[tuple[Any, ...]]:
     meetings = (product(OPTIONS[a], OPTIONS[b], [(a, b)]) for a, b in combinations(sorted(OPTIONS), 2))
     found = [((a, one), (b, other)) for meeting in meetings for one, other, (a, b) in meeting]
-    return [pair for pair in found if pair in pairs(dict(pair))]
+    return [pair for pair in found if can_meet(dict(pair))]
+
+
+def can_meet(pair: dict[str, Any]) -> bool:
+    """Return whether both values have an effect in a choice of some kind."""
+    kinds = [pair["kind"]] if "kind" in pair else OPTIONS["kind"]
+    return any(not pair.keys() & WITHOUT_EFFECT[kind] for kind in kinds)
 
 
 def cover_pairs() -> list[dict[str, Any]]:
@@ -110,7 +122,9 @@ def make_tables(classes: int) -> tuple[Table, Table]:
 def make_settings(choice: dict[str, Any]) -> tuple[Architecture, Schedule]:
     norm = None
     if choice["kind"] != "none":
-        own = {name: choice[name] for name in ("kind", "placement", "momentum", "eps", "affine", "inputs")}
+        own = {name: choice[name] for name in ("kind", "placement", "momentum", "eps", "affine", "inputs", "rate")}
+        if choice["kind"] == "dropout":
+            own |= {"placement": "after_activation", "inputs": False}
         norm = Normalization(**own, groups=2 if choice["kind"] == "group" else 1)
     shape = {name: choice[name] for name in ("hidden", "activation", "init", "classes")}
     std = 0.5 if choice["init"] == "normal" else None
@@ -125,14 +139,14 @@ def make_settings(choice: dict[str, Any]) -> tuple[Architecture, Schedule]:
 def train_alone(
     train: Table, val: Table, architecture: Architecture, schedule: Schedule, lr: float, seed: int
 ) -> tuple[nn.Sequential, list[list[float]]]:
-    network = build_network(architecture, open_stream(seed, WEIGHTS)).double()
+    network = with_drawn_dropout(build_network(architecture, open_stream(seed, WEIGHTS)).double())
     if any(isinstance(layer, FrozenNorm) for layer in network):
         network = with_exact_statistics(network, train.x)  # once, at the start
     options = {"momentum": schedule.momentum} if schedule.momentum else {}
     optimizer = OPTIMIZERS[schedule.optimizer](
         network.parameters(), lr=lr, weight_decay=schedule.weight_decay, **options
     )
-    order = open_stream(seed, ORDER)
+    order, masks = open_stream(seed, ORDER), open_stream(seed, MASKS)
     history = [measure_both_ways(network, train, val)]
     for _ in range(schedule.epochs):
         network.train()
@@ -140,6 +154,7 @@ def train_alone(
         for index in shuffled.split(schedule.batch_size):
             if len(index) == 1:
                 continue
+            draw_dropout(network, architecture.hidden, len(index), masks)
             optimizer.zero_grad()
             loss_alone(network(train.x[index]), train.y[index]).backward()
             optimizer.step()
@@ -195,8 +210,7 @@ def test_these_choices_hold_every_two_values_together() -> None:
     met = set().union(*map(pairs, CHOICES))
     for a, b in combinations(sorted(OPTIONS), 2):
         for one, other in product(OPTIONS[a], OPTIONS[b]):
-            kind = {a: one, b: other}.get("kind")
-            if not {a, b} & WITHOUT_EFFECT.get(kind, set()):
+            if can_meet({a: one, b: other}):
                 assert ((a, one), (b, other)) in met
     assert {(choice["kind"], choice["momentum"]) for choice in CHOICES} >= {("batch", None), ("batch", 0.6)}
     assert len(CHOICES) < 50  # all together would be over half a million
@@ -264,6 +278,33 @@ def test_a_seed_has_the_same_batches_at_every_rate(tiny_tables: tuple[Table, Tab
         assert not torch.equal(x[0], x[1])
     seen = torch.cat([x[1] for x, _ in batches], dim=1).T  # every row once
     assert torch.equal(seen.sort(dim=0).values, train.x.sort(dim=0).values)
+
+
+def test_a_seed_has_the_same_masks_at_every_rate_and_others_in_every_step() -> None:
+    schedule = Schedule([0.01, 0.1], [0, 1], epochs=1, batch_size=16)
+    network = build_replicas(Architecture(2, [30, 20], normalization=normalization("dropout", rate=0.2)), schedule)
+    streams = [open_stream(seed, MASKS) for seed in schedule.seeds]
+    draw_masks(network, streams, examples=50)
+    first, second = network.dropout1.mask, network.dropout2.mask
+    assert (first.shape, second.shape) == ((4, 30, 50), (4, 20, 50))
+    assert torch.equal(first[:2], first[2:])
+    assert not torch.equal(first[0], first[1])
+    assert not torch.equal(first[:, :20], second)
+    assert set(first.unique().tolist()) == {0.0, 1.25}
+    assert first.mean().item() == pytest.approx(1, abs=4 * 0.5 / 3000**0.5)  # 3000 draws, each of deviation 1/2
+    draw_masks(network, streams, examples=50)
+    assert not torch.equal(network.dropout1.mask, first)
+
+
+def test_nothing_is_dropped_outside_a_step(tiny_tables: tuple[Table, Table]) -> None:
+    train, _ = tiny_tables
+    schedule = Schedule([0.1], [0, 1], epochs=1, batch_size=16)
+    network, _ = train_arm(*tiny_tables, Architecture(2, normalization=normalization("dropout")), schedule)
+    ordinary = unstack(network, 1).eval()
+    assert isinstance(ordinary.dropout1, nn.Dropout)
+    x = train.x.T.expand(2, -1, -1)
+    for mode in (False, True):  # no step is being taken in either
+        torch.testing.assert_close(network.train(mode)(x)[1].T, ordinary(train.x))
 
 
 def test_pairs_share_their_initial_weights(tiny_tables: tuple[Table, Table]) -> None:

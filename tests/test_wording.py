@@ -31,6 +31,16 @@ CASES = {
         ["without group normalization ([2, 2] units)", "with group normalization ([4, 4] units)"],
         "1 without group normalization ([2, 2] units), 2 with group normalization ([4, 4] units)",
     ),
+    ("dropout", None): (
+        "Dropout 0.25",
+        ["without dropout", "with dropout 0.25"],
+        "1 without, 2 with dropout 0.25",
+    ),
+    ("dropout", (4, 4)): (
+        "A network with [4, 4] instead of [2, 2] units and with dropout 0.25",
+        ["without dropout ([2, 2] units)", "with dropout 0.25 ([4, 4] units)"],
+        "1 without dropout ([2, 2] units), 2 with dropout 0.25 ([4, 4] units)",
+    ),
 }
 
 
@@ -39,7 +49,7 @@ def test_arms_are_named_for_what_they_are(
     case: tuple[str, tuple[int, ...] | None], words: tuple[str, list[str], str]
 ) -> None:
     kind, bn_hidden = case
-    contrast = describe_contrast(kind, [2, 2], bn_hidden)
+    contrast = describe_contrast(kind, [2, 2], bn_hidden, rate=0.25)
     subject, labels, compared = words
     assert contrast.subject == subject
     assert contrast.labels == dict(zip(("baseline", "bn"), labels, strict=True))
@@ -47,10 +57,10 @@ def test_arms_are_named_for_what_they_are(
     assert CLAIMS[0].wording(contrast) == f"{subject} reaches a given accuracy in fewer epochs."
 
 
-@pytest.mark.parametrize("kind", ["batch", "layer", "group", "none"])
+@pytest.mark.parametrize("kind", ["batch", "layer", "group", "dropout", "none"])
 @pytest.mark.parametrize("bn_hidden", [None, [2, 2], [3, 2]])
 def test_a_pair_shares_what_it_says(kind: str, bn_hidden: list[int] | None) -> None:
-    contrast = describe_contrast(kind, [2, 2], bn_hidden)
+    contrast = describe_contrast(kind, [2, 2], bn_hidden, rate=0.5)
     same_width = bn_hidden != [3, 2]
     assert ("the same initial weights" in contrast.pair) == same_width
     assert ("the same batches in the same order" in contrast.pair) == (kind != "none" or not same_width)

@@ -64,4 +64,4 @@ def notes_before(arm: str, params: Params, architecture: Architecture, rows: int
 
 def describe_arms(params: Params) -> Contrast:
     """Say what the arms differ in: not for the baseline, which would be trained anew wherever it reads params.bn."""
-    return describe_contrast(params.bn.kind, params.model.hidden, params.bn.hidden)
+    return describe_contrast(params.bn.kind, params.model.hidden, params.bn.hidden, params.bn.rate)

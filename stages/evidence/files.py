@@ -86,7 +86,7 @@ def _read_trainings(
         train_rows=len(train),
         batch_size=params.batch_size,
         parameters=max(count_parameters(each) for each in widths.values()),
-        contrast=describe_contrast(params.bn.kind, params.model.hidden, params.bn.hidden),
+        contrast=describe_contrast(params.bn.kind, params.model.hidden, params.bn.hidden, params.bn.rate),
     )
 
 

@@ -8,6 +8,7 @@ NAMES = {
     "frozen": "normalization frozen at the start",
     "layer": "layer normalization",
     "group": "group normalization",
+    "dropout": "dropout",
 }
 
 
@@ -32,30 +33,33 @@ class Contrast:
         return f"{baseline} {self.apart[0]}, {bn} {self.apart[1]}"
 
 
-def describe_contrast(kind: str, hidden: Sequence[int] = (), bn_hidden: Sequence[int] | None = None) -> Contrast:
-    """Say what the arms differ in, given bn.kind and the hidden widths of both arms; None: the same."""
+def describe_contrast(
+    kind: str, hidden: Sequence[int] = (), bn_hidden: Sequence[int] | None = None, rate: float | None = None
+) -> Contrast:
+    """Say what the arms differ in, given bn.kind, the hidden widths of both arms (None: the same), and bn.rate."""
     name = NAMES.get(kind)
+    exact = f"{name} {rate:g}" if kind == "dropout" else name
     if bn_hidden and list(bn_hidden) != list(hidden):
-        return _other_width(kind, name, list(hidden), list(bn_hidden))
-    return _normalization(kind, name) if name else _other_order(kind)
+        return _other_width(kind, name, exact, list(hidden), list(bn_hidden))
+    return _normalization(kind, name, exact) if name and exact else _other_order(kind)
 
 
-def _normalization(kind: str, name: str) -> Contrast:
-    labels = {"baseline": f"without {name}", "bn": f"with {name}"}
+def _normalization(kind: str, name: str, exact: str) -> Contrast:
+    labels = {"baseline": f"without {name}", "bn": f"with {exact}"}
     pair = (
         "has the same data, the same initial weights and the same batches in the same order, and differs in"
-        f" {name} alone"
+        f" {exact} alone"
     )
-    return Contrast(kind, name.capitalize(), labels, ("without", f"with {name}"), pair, alike=True)
+    return Contrast(kind, exact.capitalize(), labels, ("without", f"with {exact}"), pair, alike=True)
 
 
-def _other_width(kind: str, name: str | None, hidden: list[int], bn_hidden: list[int]) -> Contrast:
+def _other_width(kind: str, name: str | None, exact: str | None, hidden: list[int], bn_hidden: list[int]) -> Contrast:
     subject = f"A network with {bn_hidden} instead of {hidden} units"
     apart, differs = (f"with {hidden} units", f"with {bn_hidden} units"), "width"
     if name:
-        subject += f" and with {name}"
-        apart = f"without {name} ({hidden} units)", f"with {name} ({bn_hidden} units)"
-        differs = f"{name} and width"
+        subject += f" and with {exact}"
+        apart = f"without {name} ({hidden} units)", f"with {exact} ({bn_hidden} units)"
+        differs = f"{exact} and width"
     pair = (
         f"has the same data and the same batches in the same order, and differs in {differs}, and so in its initial"
         " weights"

@@ -124,8 +124,8 @@ class ModelParams(Section):
 class NormalizationParams(Section):
     """What the arm `bn` has and `baseline` has not, in PyTorch's conventions."""
 
-    kind: Literal["batch", "frozen", "layer", "group", "none"] = Field(
-        description="one of batch, frozen, layer, group, none"
+    kind: Literal["batch", "frozen", "layer", "group", "dropout", "none"] = Field(
+        description="one of batch, frozen, layer, group, dropout, none"
     )
     hidden: list[PositiveInt] | None = Field(
         min_length=1,
@@ -148,6 +148,9 @@ class NormalizationParams(Section):
     inputs: Annotated[bool, UsedBy(NORMALIZERS, default=False)] = Field(description="true or false")
     groups: Annotated[int, UsedBy(("group",), default=1)] = Field(
         ge=1, le=HUGE, description=f"a whole number from 1 to {HUGE}"
+    )
+    rate: Annotated[float, UsedBy(("dropout",), default=0.5)] = Field(
+        gt=0, lt=1, description="a share above 0 and below 1"
     )
 
     @model_validator(mode="after")

@@ -7,6 +7,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from stages.training.masks import kept_values
 from stages.training.replicas import select, state_tensors
 from stages.training.step_measures import OF_A_STEP, Step, build_variants, measure_step
 from stages.training.tables import Table
@@ -48,7 +49,8 @@ class Diagnostics:
         parameters = list(network.parameters())
         start = self._in_a_row(parameters)
         gradient = self._in_a_row(parameter.grad for parameter in parameters if parameter.grad is not None)
-        self._step = Step(start, start, gradient, x[self.replicas], y[self.replicas])
+        kept = kept_values(network, self.replicas)
+        self._step = Step(start, start, gradient, x[self.replicas], y[self.replicas], kept)
 
     def after_step(self, network: nn.Sequential) -> None:
         """Measure the step that has been taken."""

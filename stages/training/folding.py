@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stages.training.layers import Stacked, StackedLinear
+from stages.training.layers import Stacked, StackedDropout, StackedLinear
 from stages.training.normalizers import StackedBatchNorm
 
 FEATURES, MOST_PARAMETERS = 2, 200  # what can be drawn, and what is small enough to travel in a page
@@ -54,7 +54,7 @@ def _fold(networks: nn.Sequential) -> list[Dense] | None:
                 dense[-1] = weight * scale.unsqueeze(-1), bias * scale + shift
             else:
                 before = scale, shift
-        elif isinstance(layer, Stacked):
+        elif isinstance(layer, Stacked) and not isinstance(layer, StackedDropout):  # which keeps everything here
             return None
         last = layer
     return dense

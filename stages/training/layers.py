@@ -88,6 +88,36 @@ class StackedLinear(Stacked):
         return nn.Linear(inputs, outputs)
 
 
+class StackedDropout(Stacked):
+    """R dropout layers: they keep a value with probability 1 - rate, divided by it, as `nn.Dropout` does.
+
+    `mask` (R, F, B), which is 0 or 1 / (1 - rate), comes from outside for every step, so that all that is measured in a
+    step shares it (stages/training/masks.py). None: everything is kept as it is.
+    """
+
+    def __init__(self, layers: Sequence[nn.Dropout]) -> None:
+        super().__init__()
+        self.rate = layers[0].p
+        self.mask: Tensor | None = None
+
+    def train(self, mode: bool = True) -> "StackedDropout":
+        """Forget the mask at the end of the training mode: it belongs to a step."""
+        if not mode:
+            self.mask = None
+        super().train(mode)
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(R, F, B) -> (R, F, B)."""
+        return x if self.mask is None else x * self.mask
+
+    def backward(self, x: Tensor, grad: Tensor, needed: bool) -> Tensor | None:
+        return grad if self.mask is None else grad * self.mask
+
+    def ordinary(self) -> nn.Dropout:
+        return nn.Dropout(self.rate)
+
+
 # Activations have no state: PyTorch's own layers serve all replicas as they are. The gradient in their input is that in
 # their output times the derivative, which is cheapest to have from the input or from the output.
 

@@ -12,10 +12,11 @@ from stages import EXACT_MEASURES, MEASURES
 from stages.training.diagnostics import Diagnostics
 from stages.training.evaluation import Measures, evaluate, freeze_statistics
 from stages.training.layers import write_gradient
+from stages.training.masks import draw_masks
 from stages.training.network import Architecture, build_network
 from stages.training.optimizers import Optimizer
 from stages.training.replicas import flatten_parameters, in_memory_order, is_narrow, repeat, stack
-from stages.training.streams import ORDER, WEIGHTS, open_stream
+from stages.training.streams import MASKS, ORDER, WEIGHTS, open_stream
 from stages.training.tables import Table
 
 
@@ -65,11 +66,12 @@ def train_arm(
     freeze_statistics(network, train)
     optimizer = build_optimizer(network, schedule)
     orders = [open_stream(seed, schedule.order_stream) for seed in schedule.seeds]
+    masks = [open_stream(seed, MASKS) for seed in schedule.seeds]
     shape = len(schedule.learning_rates), len(schedule.seeds)
     epochs = []
     for epoch in range(schedule.epochs + 1):
         if epoch > 0:
-            train_epoch(network, optimizer, train, schedule, orders, diagnostics)
+            train_epoch(network, optimizer, train, schedule, orders, masks, diagnostics)
         measures = evaluate(network, train, val)
         epochs.append({name: values.reshape(shape) for name, values in measures.items()})
         if diagnostics:
@@ -107,15 +109,17 @@ def train_epoch(
     train: Table,
     schedule: Schedule,
     orders: Sequence[torch.Generator],
+    masks: Sequence[torch.Generator],
     diagnostics: Diagnostics | None = None,
 ) -> None:
     """Take one step per batch; each seed has an order of its own, drawn from its generator in `orders`.
 
-    `diagnostics` watches the first step.
+    So are the masks of dropout, where there is any, from `masks`. `diagnostics` watches the first step.
     """
     network.train()
     batches = cut_batches(train, schedule, orders, narrow=is_narrow(network))
     for number, (x, y) in enumerate(batches):
+        draw_masks(network, masks, x.shape[-1])
         write_gradient(network, x, y)
         watching = diagnostics if number == 0 else None
         if watching:

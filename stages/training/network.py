@@ -17,7 +17,8 @@ ACTIVATIONS = {
     "sigmoid": nn.Sigmoid,
     "gelu": nn.GELU,
 }
-SHORT = {"batch": "bn", "frozen": "frozen", "layer": "ln", "group": "gn"}  # the layers' names, as in bn1
+# the layers' names, as in bn1
+SHORT = {"batch": "bn", "frozen": "frozen", "layer": "ln", "group": "gn", "dropout": "dropout"}
 
 
 class FrozenNorm(nn.BatchNorm1d):
@@ -33,8 +34,9 @@ class FrozenNorm(nn.BatchNorm1d):
 class Normalization:
     """What normalizes each hidden layer, and its constants, as PyTorch defines them.
 
-    `kind`: batch; frozen, which is batch with the statistics of all training rows at the start, for ever; layer; group.
-    `inputs`: the inputs too. `momentum` is batch norm's, None the cumulative average; `groups` is group norm's.
+    `kind`: batch; frozen, which is batch with the statistics of all training rows at the start, for ever; layer; group;
+    dropout, which normalizes nothing, in the place of what does. `inputs`: the inputs too. `momentum` is batch norm's,
+    None the cumulative average; `groups` is group norm's; `rate` is dropout's, the share of values that it drops.
     """
 
     kind: str
@@ -44,6 +46,7 @@ class Normalization:
     affine: bool
     inputs: bool
     groups: int
+    rate: float
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class Architecture:
     def normalizes_pairs(self) -> bool:
         """Whether layer or group norm has groups of two features, which it brings near -1 and 1."""
         norm = self.normalization
-        if norm is None or norm.kind in ("batch", "frozen"):
+        if norm is None or norm.kind not in ("layer", "group"):
             return False
         widths = [self.features, *self.hidden] if norm.inputs else self.hidden
         return 2 * norm.groups in widths
@@ -114,7 +117,7 @@ def load_network(path: str | Path) -> nn.Sequential:
 
 
 def _normalizer(norm: Normalization | None, number: int, features: int) -> dict[str, nn.Module]:
-    """Return the layer that normalizes (B, features), under its name, such as bn1; nothing where there is none."""
+    """Return the layer that `norm` says, for (B, features), under its name, such as bn1; nothing where it is None."""
     if norm is None:
         return {}
     name = f"{SHORT[norm.kind]}{number}"
@@ -122,6 +125,8 @@ def _normalizer(norm: Normalization | None, number: int, features: int) -> dict[
         return {name: nn.BatchNorm1d(features, eps=norm.eps, momentum=norm.momentum, affine=norm.affine)}
     if norm.kind == "frozen":
         return {name: FrozenNorm(features, eps=norm.eps, affine=norm.affine)}
+    if norm.kind == "dropout":
+        return {name: nn.Dropout(norm.rate)}
     if norm.kind == "layer":
         return {name: nn.LayerNorm(features, eps=norm.eps, elementwise_affine=norm.affine)}
     return {name: nn.GroupNorm(norm.groups, features, eps=norm.eps, affine=norm.affine)}

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stages.training.layers import Stacked, StackedLinear
+from stages.training.layers import Stacked, StackedDropout, StackedLinear
 from stages.training.network import FrozenNorm
 from stages.training.normalizers import StackedBatchNorm, StackedFrozenNorm, StackedGroupNorm
 
@@ -27,6 +27,7 @@ _STACKED: dict[type[nn.Module], Callable[[Sequence[Any]], Stacked]] = {
     FrozenNorm: StackedFrozenNorm,
     nn.LayerNorm: StackedGroupNorm,
     nn.GroupNorm: StackedGroupNorm,
+    nn.Dropout: StackedDropout,
 }
 
 

@@ -7,6 +7,7 @@ Layer i is dense layer i, counted from 1. A normalization layer moves with the d
 activation stands; that of the inputs is layer 0.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from stages.training.layers import StackedLinear, gradient_of, write_gradient
 from stages.training.loss import cross_entropy
+from stages.training.masks import set_masks
 from stages.training.replicas import count_replicas, flatten_parameters, is_narrow, repeat, select
 
 OF_A_STEP = ("covariate_shift", "gradient_cosine", "loss_range", "gradient_change", "beta_smoothness")
@@ -23,17 +25,22 @@ STEPS = (0.5, 1.0, 2.0, 4.0)  # along the gradient, in learning rates (Santurkar
 
 @dataclass
 class Step:
-    """A step on the batch x (S, F, B), y (S, B): parameters `before` and `after` it, and the `gradient`, (S, P)."""
+    """A step on the batch x (S, F, B), y (S, B): parameters `before` and `after` it, and the `gradient`, (S, P).
+
+    `kept`: what each dropout layer keeps in it, (S, F, B).
+    """
 
     before: Tensor
     after: Tensor
     gradient: Tensor
     x: Tensor
     y: Tensor
+    kept: Sequence[Tensor] = ()
 
     def select(self, seeds: slice) -> "Step":
         """Return the step of some of the seeds."""
-        return Step(self.before[seeds], self.after[seeds], self.gradient[seeds], self.x[seeds], self.y[seeds])
+        kept = [of_layer[seeds] for of_layer in self.kept]
+        return Step(self.before[seeds], self.after[seeds], self.gradient[seeds], self.x[seeds], self.y[seeds], kept)
 
 
 def build_variants(network: nn.Sequential) -> nn.Sequential:
@@ -55,6 +62,7 @@ def measure_step(variants: nn.Sequential, step: Step, lr: float) -> dict[str, np
     rates = lr * step.before.new_tensor(STEPS).view(-1, 1, 1)
     along = step.before - rates * step.gradient  # (steps, S, P)
     values = torch.cat([step.before[None], moved, along])  # (V, S, P)
+    set_masks(variants, step.kept, len(values))
     losses, gradients = losses_and_gradients(variants, values, step.x, step.y)
     here, of_moved, of_along = gradients.split([1, len(moved), len(along)])
     of_layer = is_dense & (layers == later)  # (layers - 1, 1, P)

@@ -10,6 +10,7 @@ import torch
 WEIGHTS = 0
 ORDER = 1  # of the examples, epoch by epoch
 OTHER_ORDER = 2
+MASKS = 3  # of dropout, step by step
 
 
 def open_stream(seed: int, stream: int) -> torch.Generator:
