@@ -3,6 +3,7 @@
 import reprlib
 import sys
 from collections.abc import Callable
+from types import TracebackType
 from typing import Any
 
 ARMS = ("baseline", "bn")
@@ -12,6 +13,7 @@ EXACT = "_exact"  # ends the names of measures with exact statistics: see stages
 EXACT_MEASURES = tuple(name + EXACT for name in MEASURES)
 
 MOST_SHOWN = 100  # characters of a value, in an error
+INTERRUPTED = "interrupted: what was written before stays; the next run starts the stage anew"
 
 
 class InputError(ValueError):
@@ -48,8 +50,20 @@ def run_stage(main: Callable[[], None]) -> None:
     try:
         main()
     except KeyboardInterrupt:
-        print("interrupted: what was written before stays; the next run starts the stage anew", file=sys.stderr)
+        print(INTERRUPTED, file=sys.stderr)
         raise SystemExit(130) from None
     except InputError as error:
         print(error, file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def _end_import(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Say of Ctrl-C what `run_stage` says, where it comes before that: a stage imports for half a second."""
+    if issubclass(kind, KeyboardInterrupt):
+        print(INTERRUPTED, file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+if sys.argv[:1] == ["-m"]:  # Python is looking for NAME in `python -m stages.NAME`; whoever imports us is left alone
+    sys.excepthook = _end_import

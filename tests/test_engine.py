@@ -134,6 +134,16 @@ def test_ctrl_c_ends_a_stage_in_one_line(capsys: pytest.CaptureFixture[str]) -> 
     assert capsys.readouterr().err.count("\n") == 1
 
 
+def test_ctrl_c_ends_the_imports_of_a_stage_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "pydantic.py").write_text("raise KeyboardInterrupt")
+    command = [sys.executable, "-m", "stages.compare"]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.stderr.startswith("interrupted")
+    assert done.stderr.count("\n") == 1
+    assert done.returncode
+
+
 def test_what_a_killed_training_left_is_removed_by_the_next(tmp_path: Path) -> None:
     folder = tmp_path / "results" / ".parts"
     for _ in range(2):

@@ -246,6 +246,7 @@ from stages.tracking import track_stage
 
 if __name__ == "__main__":
     with track_stage("train_bn", load_params().flat(), tags={"arm": "bn"}, rates=[0.1]) as run:
+        time.sleep(0.3)  # the process that logs is importing
         print("started", flush=True)
         run.log_epoch(0, {"val_loss": 1.0}, {0.1: {"val_loss": 1.0}})
         run.wait_until_open()
@@ -271,6 +272,7 @@ def test_a_killed_stage_leaves_no_run_open(
         process.send_signal(how)
     _, errors = process.communicate()  # ends when the tracking process has ended too
     assert b"BrokenPipe" not in errors
+    assert errors.count(b"KeyboardInterrupt") == (how is signal.SIGINT)  # the stage's: no process beside it tells of it
     found = runs(store)
     assert {run.info.status for run in found.values()} <= {"FAILED" if how is signal.SIGINT else "KILLED"}
     assert when == b"started\n" or found["bn lr=0.1"].data.metrics == {"val_loss": 1.0}

@@ -58,7 +58,8 @@ class Background:
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=serve, args=(theirs, stage, params, tags, rates))
-        self._process.start()
+        with _ignoring_ctrl_c():
+            self._process.start()
         theirs.close()
         self._run: LoggedRun | None = None
         self._sent: list[Entry] = []
@@ -116,6 +117,16 @@ class Background:
         except OSError as error:
             return f"{told}, and {outbox_folder()} cannot be written ({error.strerror}); the results are complete"
         return f"{told}; nothing is lost: `make resync` logs it later"
+
+
+@contextlib.contextmanager
+def _ignoring_ctrl_c() -> Iterator[None]:
+    """Let a process that starts meanwhile ignore Ctrl-C from its first import on: what is ignored is inherited."""
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 def serve(connection: Connection, *opening: Any) -> None:
