@@ -15,7 +15,19 @@ import pandas as pd
 from stages.params import parse_yaml
 
 FOLDER = Path(__file__).parent
-STUDIES = ("tutorial", "green_line", "circles", "sigmoid", "overfit", "other_data")
+STUDIES = (
+    "tutorial",
+    "green_line",
+    "batch",
+    "depth",
+    "dropout",
+    "rows",
+    "circles",
+    "sigmoid",
+    "overfit",
+    "tanh",
+    "other_data",
+)
 MAKE_RESULTS = ("stages", "dvc.yaml", "data/own")  # what all outputs depend on, beside params and a CSV that they name
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from stages.evidence.paired import wilson_interval
 from stages.history.moments import mean_interval
+from studies.experiments import Outputs
 
 LABELS = {"baseline": "without batch normalization", "bn": "with batch normalization"}
 RESAMPLES = 10_000
@@ -52,6 +53,15 @@ class Analysis:
     def named(self) -> dict[str, Number]:
         """Return the numbers by name."""
         return {number.name: number for number in self.numbers}
+
+
+def claim_number(name: str, what: str, run: Outputs, claim: str, reading: str = "same_rate") -> Number:
+    """Return what an experiment found of a claim in a reading, with the verdict; without a value where not measured."""
+    found = run.claims().set_index("name").loc[claim]
+    prefix = "" if reading == "same_rate" else f"{reading}_"
+    value, low, high = (float(found[f"{prefix}{field}"]) for field in ("estimate", "ci_low", "ci_high"))
+    verdict, n = str(found[f"{prefix}verdict"]), int(found[f"{prefix}n"])
+    return Number(name, what, value, low, high, n, run.experiment, verdict)
 
 
 def mean_of(name: str, what: str, values: np.ndarray, experiments: str) -> Number:

@@ -15,12 +15,14 @@ import pandas as pd
 
 from stages import InputError, run_stage
 from stages.evidence.figures import save_figure
+from studies.depth import summary_table
 from studies.experiments import Outputs, Study, experiment_revisions, load_studies
 from studies.measures import Analysis, Number
 from studies.other_data import verdict_table
 
 RESULTS, PAGE, FIGURES = Path("studies/results.csv"), Path("docs/studies.md"), Path("docs/studies")
 TITLE_WIDTH = 100  # letters
+TABLES = {"depth": summary_table, "other_data": verdict_table}  # what stands under a finding
 Numbers = Mapping[str, Number]  # of one study, by name
 
 HEAD = """# Studies: published results rerun, and other questions
@@ -94,7 +96,9 @@ def write_page(studies: Sequence[Study], numbers: Mapping[str, Numbers]) -> str:
 
 def _section(study: Study, numbers: Numbers) -> str:
     title = fill(study.title, numbers)
-    extra = f"\n{verdict_table(study, numbers)}\n" if study.name == "other_data" else ""
+    extra = ""
+    if study.name in TABLES:
+        extra = f"\n{TABLES[study.name](study, numbers)}\n"
     return f"""## {study.heading}
 
 **{study.question}** {fill(study.source, numbers)}
