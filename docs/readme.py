@@ -11,6 +11,7 @@ from typing import Any
 
 from stages import run_stage
 from stages.evidence.summary import format_p
+from stages.evidence.verdicts import INCONCLUSIVE
 from stages.params import parse_yaml
 from studies.experiments import Study, load_studies
 from studies.report import RESULTS, Numbers, fill, read_numbers
@@ -35,7 +36,9 @@ def main() -> None:
     metrics = json.loads(METRICS.read_text(encoding="utf-8"))
     params = parse_yaml(PARAMS.read_text(encoding="utf-8"))
     text = write_results(README.read_text(encoding="utf-8"), metrics, params)
-    README.write_text(write_studies(text, load_studies(), read_numbers(RESULTS)), encoding="utf-8")
+    numbers = read_numbers(RESULTS)
+    text = write_control(text, metrics, numbers["batch"])
+    README.write_text(write_studies(text, load_studies(), numbers), encoding="utf-8")
 
 
 def write_results(text: str, metrics: Mapping[str, Any], params: Mapping[str, Any]) -> str:
@@ -49,6 +52,34 @@ def write_studies(text: str, studies: Sequence[Study], numbers: Mapping[str, Num
     return insert(text, "studies", list_studies(studies, numbers))
 
 
+def write_control(text: str, metrics: Mapping[str, Any], batch: Numbers) -> str:
+    """Return the text with what frozen statistics have of the gain, and what more pairs decide."""
+    return insert(text, "control", f"{state_share(batch)} {state_more_pairs(metrics['claims'], batch)}".strip())
+
+
+def state_share(batch: Numbers) -> str:
+    """Return how much of the gain in accuracy frozen statistics have, from the study of that name."""
+    return (
+        f"**Is it the batch?** Statistics frozen at the start have {batch['share']:.0%} of the gain in accuracy at this"
+        f" rate, and {batch['share_fresh']:.0%} with fresh rows for each pair (95% intervals, n = {batch['share'].n})."
+    )
+
+
+def state_more_pairs(claims: Mapping[str, Any], batch: Numbers) -> str:
+    """Return which readings are inconclusive here, and decided by the study's pairs; nothing where none is."""
+    decided = []
+    for name, claim in claims.items():
+        readings = {"same_rate": claim, "best_rate": claim["best_rate"], "itself": claim["itself"]}
+        for reading, here in readings.items():
+            more = batch[f"{name}_{reading}"]
+            if here["verdict"] == INCONCLUSIVE != more.verdict:
+                decided.append(f"{CLAIMS[name][0]} {READINGS.get(reading, 'at the same rate')}: {more.verdict}")
+    if not decided:
+        return ""
+    pairs = batch["share"].n
+    return f"What stays open above and {pairs} pairs decide (`dvc exp run -S seeds={pairs}`): {'; '.join(decided)}."
+
+
 def insert(text: str, block: str, content: str) -> str:
     """Return the text with what stands between the marks of a block replaced."""
     begin, end = f"<!-- `make readme` writes: {block} -->\n", f"\n<!-- {block} end -->"
@@ -60,6 +91,10 @@ def tabulate_answer(metrics: Mapping[str, Any], params: Mapping[str, Any]) -> st
     """Return accuracy and loss of both arms after the last epoch, in Markdown."""
     baseline, bn, difference = metrics["baseline"], metrics["bn"], metrics["difference"]
     found = f"{difference['val_accuracy']:+.3f} {format_interval(difference, '+.3f')}"
+    loss = ""
+    if difference["val_loss"] is not None:
+        ends = {end: difference[f"val_loss_{end}"] for end in ("ci_low", "ci_high")}
+        loss = f"{difference['val_loss']:+.3f} {format_interval(ends, '+.3f')}"
     level = f"{1 - params['evidence']['alpha']:.0%}"
     return "\n".join(
         [
@@ -68,7 +103,7 @@ def tabulate_answer(metrics: Mapping[str, Any], params: Mapping[str, Any]) -> st
             "|---|---|---|---|",
             f"| validation accuracy | {baseline['val_accuracy']:.3f} | {bn['val_accuracy']:.3f}"
             f" | {found}, p {format_p(difference['p_value'])} |",
-            f"| validation loss, nats | {baseline['val_loss']:.3f} | {bn['val_loss']:.3f} | |",
+            f"| validation loss, nats | {baseline['val_loss']:.3f} | {bn['val_loss']:.3f} | {loss} |",
         ]
     )
 

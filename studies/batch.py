@@ -5,10 +5,12 @@ normalization. A share of the gain is the ratio of two mean differences, with a 
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stages.evidence.claims import CLAIMS
 from stages.evidence.endpoints import epochs_to_target, final_accuracy, shared_target
 from stages.evidence.selection import select_rates
 from stages.evidence.trainings import Sweep
@@ -30,6 +32,7 @@ def analyse(study: Study, outputs: Mapping[str, Outputs]) -> Analysis:
         runs = {kind: outputs[kind + suffix.replace("_", "-")] for kind in KINDS}
         numbers += _compare_kinds(runs, suffix, rows, study.labels)
     numbers += _compare_remedies(outputs, study.labels)
+    numbers += _judge_default(outputs["batch"])
     found = {number.name: number for number in numbers}
     return Analysis(
         numbers,
@@ -65,6 +68,15 @@ def _compare_kinds(runs: Mapping[str, Outputs], suffix: str, rows: str, labels: 
     what = f"share of batch normalization's gain that frozen statistics have, {rows}"
     numbers.append(ratio_of(f"share{suffix}", f"{what}: accuracy", gains["frozen"], gains["batch"], both))
     numbers.append(ratio_of(f"share_epochs{suffix}", f"{what}: epochs", sooner["frozen"], sooner["batch"], both))
+    return numbers
+
+
+def _judge_default(run: Outputs) -> list[Number]:
+    """Return what as many pairs of the default experiment say of each claim in each reading."""
+    numbers = []
+    for claim, reading in product(CLAIMS, ("same_rate", "best_rate", "itself")):
+        what = f"{claim.name}, {reading.replace('_', ' ')}, {claim.unit}"
+        numbers.append(claim_number(f"{claim.name}_{reading}", what, run, claim.name, reading))
     return numbers
 
 

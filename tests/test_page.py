@@ -115,7 +115,7 @@ def test_of_more_classes_the_regions_are_drawn(comparison: Comparison, tmp_path:
     )
     assert "boundaries" in [picture.path.stem for picture in draw_all(wine, tmp_path)]
     panels = Figure().subplots(1, 2)
-    figures.draw_boundaries(panels, wine.surfaces, wine.val, wine.classes, BATCH_NORM.labels)
+    figures.draw_boundaries(panels, wine.surfaces, dict.fromkeys(ARMS, wine.val), wine.classes, BATCH_NORM.labels)
     names = [text.get_text() for text in panels[1].get_legend().get_texts()]
     assert names == ["class red", "class _white", "class rosé $"]
     regions, *dots = panels[0].collections

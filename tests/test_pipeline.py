@@ -14,6 +14,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 import torch
 import yaml
 from conftest import ARM_FILES, EPOCHS, SEEDS, copy_project, environment, run
@@ -78,7 +79,15 @@ def test_results_have_the_documented_form(project: Path) -> None:
     assert {group: list(values) for group, values in metrics.items()} == {
         "baseline": measures,
         "bn": measures,
-        "difference": ["val_accuracy", "ci_low", "ci_high", "p_value"],
+        "difference": [
+            "val_accuracy",
+            "ci_low",
+            "ci_high",
+            "p_value",
+            "val_loss",
+            "val_loss_ci_low",
+            "val_loss_ci_high",
+        ],
     }
     history = pd.read_parquet(project / "results/bn/history.parquet")
     assert len(history) == 4 * SEEDS * (EPOCHS + 1)
@@ -89,6 +98,13 @@ def test_results_have_the_documented_form(project: Path) -> None:
     assert metrics["bn"]["val_accuracy"] == pytest.approx(last["val_accuracy"].mean())
     difference = metrics["bn"]["val_accuracy"] - metrics["baseline"]["val_accuracy"]
     assert metrics["difference"]["val_accuracy"] == pytest.approx(difference)
+    by_arm = {}
+    for arm in ("baseline", "bn"):
+        losses = pd.read_parquet(project / f"results/{arm}/history.parquet")
+        by_arm[arm] = losses[(losses["lr"] == 0.001) & (losses["epoch"] == EPOCHS)]["val_loss"].to_numpy()
+    interval = scipy.stats.ttest_rel(by_arm["bn"], by_arm["baseline"]).confidence_interval()
+    found = metrics["difference"]
+    assert (found["val_loss_ci_low"], found["val_loss_ci_high"]) == pytest.approx((interval.low, interval.high))
 
 
 def test_store_holds_a_run_per_arm_with_all_it_promises(project: Path) -> None:

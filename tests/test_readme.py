@@ -16,7 +16,10 @@ from stages.evidence.claims import CLAIMS
 from stages.params import load_params
 from stages.tracking.views import view_tags
 from studies.experiments import load_studies
+from studies.measures import Number
 from studies.report import read_numbers
+
+READINGS = ("same_rate", "best_rate", "itself")
 
 ROOT = Path(__file__).parents[1]
 PAGES = {path.relative_to(ROOT).as_posix(): path.read_text() for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"))}
@@ -51,13 +54,28 @@ def test_the_served_page_is_that_of_the_committed_run() -> None:
 def test_readme_holds_what_the_studies_found() -> None:
     numbers = read_numbers(ROOT / "studies/results.csv")
     assert readme.write_studies(README, load_studies(), numbers) == README
+    assert readme.write_control(README, METRICS, numbers["batch"]) == README
+
+
+def test_what_more_pairs_decide_is_said_with_the_command() -> None:
+    here = {"verdict": "inconclusive", "best_rate": {"verdict": "inconclusive"}, "itself": {"verdict": "supported"}}
+    claims = dict.fromkeys(readme.CLAIMS, here)
+    more = {f"{name}_{reading}": Number("", "", 0.1, verdict="inconclusive") for name in claims for reading in READINGS}
+    more["share"] = Number("share", "", 0.85, 0.7, 1.0, n=256)
+    assert readme.state_more_pairs(claims, more) == ""
+    more["steadier_best_rate"] = Number("", "", 0.1, verdict="refuted")
+    more["steadier_itself"] = Number("", "", 0.1, verdict="refuted")  # decided already
+    assert readme.state_more_pairs(claims, more) == (
+        "What stays open above and 256 pairs decide (`dvc exp run -S seeds=256`): is steadier at best rates: refuted."
+    )
 
 
 def test_tables_of_a_run() -> None:
     metrics = {
         "baseline": {"val_accuracy": 0.5919, "val_loss": 0.658},
         "bn": {"val_accuracy": 0.6553, "val_loss": 0.6651},
-        "difference": {"val_accuracy": 0.0634, "ci_low": 0.0383, "ci_high": 0.0885, "p_value": 0.034},
+        "difference": {"val_accuracy": 0.0634, "ci_low": 0.0383, "ci_high": 0.0885, "p_value": 0.034}
+        | {"val_loss": 0.0071, "val_loss_ci_low": -0.01, "val_loss_ci_high": 0.024},
         "claims": dict.fromkeys(readme.CLAIMS, CLAIM) | {"regularizes": {"verdict": "not measured", "estimate": None}},
     }
     params = {"epochs": 20, "lr": 0.1, "evidence": {"alpha": 0.1}}
@@ -65,6 +83,7 @@ def test_tables_of_a_run() -> None:
     assert "after 20 epochs at learning rate 0.1" in answer
     assert "90% interval" in answer
     assert "| validation accuracy | 0.592 | 0.655 | +0.063 [+0.038, +0.088], p = 0.034 |" in answer
+    assert "| validation loss, nats | 0.658 | 0.665 | +0.007 [-0.010, +0.024] |" in answer
     claims = readme.tabulate_claims(metrics["claims"], params)
     assert "| with - without, 90% interval |" in claims
     assert "| trains faster | refuted | +1.7 [+1.3, +2.0] epochs |\n" in claims

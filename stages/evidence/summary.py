@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from stages import ARMS
 from stages.evidence.claims import CLAIMS
 from stages.evidence.comparison import Comparison
 from stages.evidence.readings import describe_best_rates
 from stages.evidence.verdicts import (
+    DEPENDS,
     FEWEST_PAIRS,
     INCONCLUSIVE,
     NO_PRACTICAL_DIFFERENCE,
@@ -21,6 +23,7 @@ from stages.evidence.verdicts import (
     OTHER_READINGS,
     Judgement,
 )
+from stages.history.moments import mean_interval
 from stages.history.wording import Contrast
 
 COLUMNS = 80  # of a terminal
@@ -42,9 +45,18 @@ def collect_metrics(comparison: Comparison) -> dict[str, dict[str, Any]]:
         "ci_low": difference.ci_low,
         "ci_high": difference.ci_high,
         "p_value": difference.p_value,
-    }
+    } | _compare_losses(comparison)
     metrics["claims"] = collect_claims(comparison.judgements)
     return metrics
+
+
+def _compare_losses(comparison: Comparison) -> dict[str, float | None]:
+    """Return the mean difference in final validation loss, in nats, with its interval; None where it diverged."""
+    baseline, bn = (comparison.finals[arm]["val_loss"].to_numpy() for arm in ARMS)
+    with np.errstate(invalid="ignore"):  # inf - inf
+        mean, _, high = mean_interval(bn - baseline, comparison.confidence)
+    reach = comparison.rules.widening(len(bn)) * (high - mean)
+    return _finite({"val_loss": mean, "val_loss_ci_low": mean - reach, "val_loss_ci_high": mean + reach})
 
 
 def collect_claims(judgements: Sequence[Judgement]) -> dict[str, dict[str, Any]]:
@@ -195,7 +207,8 @@ def _qualify(judged: Judgement) -> list[str]:
     notes = []
     other = other_readings(judged)["definition"]
     if other.n:
-        notes.append(f"{other.verdict} by its other definition")
+        decides = ", on which it depends" if judged.summary == DEPENDS else ""
+        notes.append(f"{other.verdict} by its other definition{decides}")
     if judged.n == 0:
         notes.append(f"not measured: {judged.note}")
     if judged.verdict == INCONCLUSIVE:

@@ -68,6 +68,12 @@ class Judgement:
     itself: "Judgement | None" = None
     definition: "Judgement | None" = None
 
+    @property
+    def summary_in_words(self) -> str:
+        """The summary, and on what it depends where that is the definition."""
+        of_definition = self.summary == DEPENDS and self.definition is not None and self.definition.n > 0
+        return "depends on the definition" if of_definition else self.summary
+
 
 def judge(trainings: PairedTrainings, rules: Rules) -> tuple[Judgement, ...]:
     """Return the judgement on each of CLAIMS, in their order, with what it would be without the seeds born dead."""

@@ -76,7 +76,7 @@ def _rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
         yield {
             "wording": claim.wording(comparison.trainings.contrast),
             "verdict": judged.verdict,
-            "summary": judged.summary,
+            "summary": judged.summary_in_words,
             "mark": MARKS.get(judged.verdict, "open"),
             "rows": [("Measured", MEASURED[claim.name]), *_found(claim, judged, comparison)],
         }
