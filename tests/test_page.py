@@ -186,6 +186,17 @@ def test_names_of_columns_are_not_mathematics(comparison: Comparison, tmp_path: 
     assert "boundaries" in [picture.path.stem for picture in draw_all(renamed, tmp_path)]
 
 
+def test_long_names_leave_room_for_the_figure(comparison: Comparison, tmp_path: Path) -> None:
+    named = {"x1": "w" * 300, "x2": "h" * 300}
+    surfaces = {arm: surface.rename(columns=named) for arm, surface in comparison.surfaces.items()}
+    val = comparison.val.rename(columns=named)
+    renamed = replace(comparison, surfaces=surfaces, val=val, classes=["a" * 300, "b" * 300])
+    draw_all(renamed, tmp_path)  # Matplotlib warns where nothing is left of the Axes, and a warning is an error
+    panels = Figure().subplots(1, 2)
+    figures.draw_boundaries(panels, surfaces, dict.fromkeys(surfaces, val), renamed.classes, BATCH_NORM.labels)
+    assert panels[0].get_xlabel() == "w" * 21 + "..."
+
+
 def test_arms_keep_their_colours(comparison: Comparison) -> None:
     axes = Figure().subplots()
     figures.draw_bands(axes, comparison.mean_curves, "val_loss", "validation loss", BATCH_NORM.labels)

@@ -25,6 +25,7 @@ TWO_CLASSES = ("royalblue", "tomato")  # those of the surface under them: blue f
 TITLE_WIDTH = 100  # letters
 PHONE = 4.2, 3.0  # inches of a panel: on a screen 390 pixels wide its letters are 12 pixels high
 MOST_NAMES = 12  # in a legend
+MOST_LETTERS = 24  # of a column or a class: a longer label would leave no room for what it labels
 Tables = Mapping[str, pd.DataFrame]  # arm -> table
 Labels = Mapping[str, str]
 
@@ -128,7 +129,7 @@ def draw_boundaries(
         if len(classes) == 2:
             shading = _draw_probability(axes, grid, COLORS[arm])
             scale = axes.figure.colorbar(shading, ax=axes)
-            scale.ax.set_ylabel(f"probability of class {classes[1]}", parse_math=False)
+            scale.ax.set_ylabel(f"probability of class {_shorten(classes[1])}", parse_math=False)
         else:
             _draw_regions(axes, grid, colors)
         _draw_rows(axes, rows[arm], classes, colors)
@@ -190,11 +191,14 @@ def _draw_rows(axes: Axes, rows: pd.DataFrame, classes: Sequence[str], colors: S
     x, y = rows.columns[:2]
     for label, name in enumerate(classes):
         dots = rows[rows["label"] == label]
-        axes.scatter(
-            dots[x], dots[y], s=16, color=colors[label], edgecolors="black", linewidths=0.4, label=f"class {name}"
-        )
-    axes.set_xlabel(x, parse_math=False)
-    axes.set_ylabel(y, parse_math=False)
+        words = f"class {_shorten(name)}"
+        axes.scatter(dots[x], dots[y], s=16, color=colors[label], edgecolors="black", linewidths=0.4, label=words)
+    axes.set_xlabel(_shorten(x), parse_math=False)
+    axes.set_ylabel(_shorten(y), parse_math=False)
+
+
+def _shorten(name: str) -> str:
+    return name if len(name) <= MOST_LETTERS else f"{name[: MOST_LETTERS - 3]}..."
 
 
 def _class_colors(classes: int) -> Sequence[Any]:
