@@ -48,13 +48,14 @@ def write_results(text: str, metrics: Mapping[str, Any], params: Mapping[str, An
 
 
 def write_studies(text: str, studies: Sequence[Study], numbers: Mapping[str, Numbers]) -> str:
-    """Return the text with the way to all studies, and what the last one found."""
+    """Return the text with the way to all studies, and what the one on depth found."""
     return insert(text, "studies", list_studies(studies, numbers))
 
 
 def write_control(text: str, metrics: Mapping[str, Any], batch: Numbers) -> str:
     """Return the text with what frozen statistics have of the gain, and what more pairs decide."""
-    return insert(text, "control", f"{state_share(batch)} {state_more_pairs(metrics['claims'], batch)}".strip())
+    sentences = [state_share(batch), state_more_pairs(metrics["claims"], batch), state_landscape(batch)]
+    return insert(text, "control", " ".join(filter(None, sentences)))
 
 
 def state_share(batch: Numbers) -> str:
@@ -62,6 +63,17 @@ def state_share(batch: Numbers) -> str:
     return (
         f"**Is it the batch?** Statistics frozen at the start have {batch['share']:.0%} of the gain in accuracy at this"
         f" rate, and {batch['share_fresh']:.0%} with fresh rows for each pair (95% intervals, n = {batch['share'].n})."
+    )
+
+
+def state_landscape(batch: Numbers) -> str:
+    """Return which definition of covariate shift is meant, and whether the loss landscape is smoother."""
+    ratio = batch["roughness"]
+    compared = "rougher" if ratio.ci_low > 1 else "smoother" if ratio.ci_high < 1 else "neither smoother nor rougher"
+    santurkar = "[Santurkar et al. 2018](https://arxiv.org/abs/1805.11604)"
+    return (
+        f"Covariate shift is that of {santurkar}, of gradients; the loss along the gradient, smoother on their networks,"
+        f" is {compared} on these ({ratio:.1f} times the effective beta-smoothness)."
     )
 
 
@@ -137,10 +149,10 @@ def format_interval(numbers: Mapping[str, float], form: str) -> str:
 
 
 def list_studies(studies: Sequence[Study], numbers: Mapping[str, Numbers]) -> str:
-    """Return a list of links to the studies, in Markdown; the last one, on other data, says what it found."""
-    lines = [f"- [{study.heading}](docs/studies.md#{anchor(study.heading)})" for study in studies]
-    other_data = studies[-1]
-    return "\n".join(lines) + f": **{fill(other_data.title, numbers[other_data.name])}**"
+    """Return links to the studies, in Markdown; below them what the one on depth found, the tutorial's last claim."""
+    links = [f"[{study.heading}](docs/studies.md#{anchor(study.heading)})" for study in studies]
+    depth = next(study for study in studies if study.name == "depth")
+    return f"{'; '.join(links)}.\n\n**{depth.heading}?** {fill(depth.title, numbers[depth.name])}."
 
 
 def anchor(heading: str) -> str:

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stages import ARMS
 from stages.evidence.claims import CLAIMS
 from stages.evidence.endpoints import epochs_to_target, final_accuracy, shared_target
+from stages.evidence.paired import ratio_of_medians
 from stages.evidence.selection import select_rates
 from stages.evidence.trainings import Sweep
 from studies.experiments import Outputs, Study
@@ -32,7 +34,7 @@ def analyse(study: Study, outputs: Mapping[str, Outputs]) -> Analysis:
         runs = {kind: outputs[kind + suffix.replace("_", "-")] for kind in KINDS}
         numbers += _compare_kinds(runs, suffix, rows, study.labels)
     numbers += _compare_remedies(outputs, study.labels)
-    numbers += _judge_default(outputs["batch"])
+    numbers += [*_judge_default(outputs["batch"]), _measure_roughness(outputs["batch"])]
     found = {number.name: number for number in numbers}
     return Analysis(
         numbers,
@@ -69,6 +71,14 @@ def _compare_kinds(runs: Mapping[str, Outputs], suffix: str, rows: str, labels: 
     numbers.append(ratio_of(f"share{suffix}", f"{what}: accuracy", gains["frozen"], gains["batch"], both))
     numbers.append(ratio_of(f"share_epochs{suffix}", f"{what}: epochs", sooner["frozen"], sooner["batch"], both))
     return numbers
+
+
+def _measure_roughness(run: Outputs) -> Number:
+    """Return how many times as rough the loss along the gradient is with batch normalization: medians over seeds."""
+    rough = [run.diagnostics(arm).groupby("seed")["beta_smoothness"].median().to_numpy() for arm in ARMS]
+    ratio, low, high = ratio_of_medians(*rough)
+    what = "effective beta-smoothness along the gradient: with over without, medians over seeds"
+    return Number("roughness", what, ratio, low, high, len(rough[0]), run.experiment)
 
 
 def _judge_default(run: Outputs) -> list[Number]:
@@ -125,7 +135,7 @@ def _draw_remedies(axes: "Axes", found: Mapping[str, Number], labels: Mapping[st
     _draw_points(axes, points, 0, fmt="s", color="C1")
     names = [labels["batch"], *(labels[name] for name in REMEDIES)]
     axes.set_yticks([-place for place in range(len(names))], [name.replace(", ", ",\n") for name in names])
-    axes.set_xlabel("gain in validation accuracy, fresh rows")
+    axes.set_xlabel("gain on fresh rows")
 
 
 def _draw_points(axes: "Axes", points: Sequence[Number], offset: float, **style: str) -> None:

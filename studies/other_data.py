@@ -97,7 +97,7 @@ def _draw(axes: "Axes", names: Sequence[str], numbers: Mapping[str, Number], lab
     """Draw a cell per experiment and claim: the summary as its colour, the difference and the readings' marks in it."""
     from matplotlib.patches import Patch, Rectangle
 
-    centered = {"horizontalalignment": "center", "verticalalignment": "center", "fontsize": 6}
+    centered = {"horizontalalignment": "center", "verticalalignment": "center", "fontsize": 5}
     for row, name in enumerate(names):
         for column, (claim, form) in enumerate(FORMATS.items()):
             found = numbers[f"{key(name)}_{claim}"]

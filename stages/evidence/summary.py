@@ -56,7 +56,8 @@ def _compare_losses(comparison: Comparison) -> dict[str, float | None]:
     with np.errstate(invalid="ignore"):  # inf - inf
         mean, _, high = mean_interval(bn - baseline, comparison.confidence)
     reach = comparison.rules.widening(len(bn)) * (high - mean)
-    return _finite({"val_loss": mean, "val_loss_ci_low": mean - reach, "val_loss_ci_high": mean + reach})
+    ends = {"val_loss": float(mean), "val_loss_ci_low": float(mean - reach), "val_loss_ci_high": float(mean + reach)}
+    return _finite(ends)
 
 
 def collect_claims(judgements: Sequence[Judgement]) -> dict[str, dict[str, Any]]:
