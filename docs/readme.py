@@ -72,8 +72,8 @@ def state_landscape(batch: Numbers) -> str:
     compared = "rougher" if ratio.ci_low > 1 else "smoother" if ratio.ci_high < 1 else "neither smoother nor rougher"
     santurkar = "[Santurkar et al. 2018](https://arxiv.org/abs/1805.11604)"
     return (
-        f"Covariate shift is that of {santurkar}, of gradients; the loss along the gradient, smoother on their networks,"
-        f" is {compared} on these ({ratio:.1f} times the effective beta-smoothness)."
+        f"Covariate shift is that of {santurkar}, of gradients; the loss along the gradient, smoother in their work, is"
+        f" {compared} on these ({ratio:.1f} times the effective beta-smoothness)."
     )
 
 
