@@ -23,21 +23,51 @@ FLAGS = (
 READ, WRITE = 3, 4  # the descriptors at which Chromium reads commands and writes answers
 
 
-class Page:
-    """A tab. `errors` collects what its scripts threw or logged as errors, `requests` what it asked of any network."""
+class Browser:
+    """The pipe to a browser, whose tabs know nothing of each other."""
 
     def __init__(self, commands: IO[bytes], answers: IO[bytes]) -> None:
         self._commands, self._answers = commands, answers
         self._number = 0
-        self._session: str | None = None
         self._buffer = b""
+
+    def send(self, command: Mapping[str, Any]) -> int:
+        """Send a command; return the number that its answer will have."""
+        self._number += 1
+        self._commands.write(json.dumps({"id": self._number, **command}).encode() + b"\0")
+        return self._number
+
+    def receive(self) -> dict[str, Any]:
+        """Return the next message."""
+        while b"\0" not in self._buffer:
+            chunk = self._answers.read(1 << 20)  # what is there
+            assert chunk, "Chromium is gone"
+            self._buffer += chunk
+        line, self._buffer = self._buffer.split(b"\0", 1)
+        return json.loads(line)
+
+
+class Page:
+    """A tab. `errors` collects what its scripts threw or logged as errors, `requests` what it asked of any network."""
+
+    def __init__(self, browser: Browser) -> None:
+        self._browser = browser
+        self._session: str | None = None
+        self._sessions: set[str] = set()
         self._frames: list[str] = []
         self.errors: list[str] = []
         self.requests: list[str] = []
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self._profile = self.call("Target.createBrowserContext")["browserContextId"]
+        target = self.call("Target.createTarget", url="about:blank", browserContextId=self._profile)["targetId"]
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self._sessions.add(self._session)
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
+
+    def close(self) -> None:
+        """Close the tab, and forget its profile."""
+        self._session = None
+        self.call("Target.disposeBrowserContext", browserContextId=self._profile)
 
     def open(self, address: str) -> None:
         """Go to an address, and wait until it is loaded."""
@@ -91,31 +121,27 @@ class Page:
 
     def call(self, method: str, **arguments: Any) -> dict[str, Any]:
         """Send a command, and return its result."""
-        self._number += 1
-        command = {"id": self._number, "method": method, "params": arguments}
+        command = {"method": method, "params": arguments}
         if self._session:
             command["sessionId"] = self._session
-        self._commands.write(json.dumps(command).encode() + b"\0")
+        number = self._browser.send(command)
         while True:
             message = self._receive()
-            if message.get("id") == self._number:
+            if message.get("id") == number:
                 assert "error" not in message, f"{method}: {message['error']}"
                 return message["result"]
 
     def _receive(self) -> dict[str, Any]:
-        """Return the next message, and note what must not happen."""
-        while b"\0" not in self._buffer:
-            chunk = self._answers.read(1 << 20)  # what is there
-            assert chunk, "Chromium is gone"
-            self._buffer += chunk
-        line, self._buffer = self._buffer.split(b"\0", 1)
-        message = json.loads(line)
-        self._note(message.get("method", ""), message.get("params", {}))
+        """Return the next message, and note what must not happen here."""
+        message = self._browser.receive()
+        if message.get("sessionId") in self._sessions:  # not of a tab that was there before
+            self._note(message.get("method", ""), message.get("params", {}))
         return message
 
     def _note(self, method: str, event: Mapping[str, Any]) -> None:
         if method == "Target.attachedToTarget":
             self._frames.append(event["sessionId"])
+            self._sessions.add(event["sessionId"])
         elif method == "Runtime.exceptionThrown":
             self.errors.append(json.dumps(event["exceptionDetails"]))
         elif method == "Runtime.consoleAPICalled" and event["type"] in ("error", "warning", "assert"):
@@ -127,8 +153,8 @@ class Page:
 
 
 @contextmanager
-def open_browser() -> Iterator[Page]:
-    """Yield a tab of a fresh browser with a profile of its own; close it at the end."""
+def open_browser() -> Iterator[Browser]:
+    """Yield a fresh browser; end it at the end."""
     to_browser, from_browser = os.pipe(), os.pipe()
 
     def place_pipes() -> None:
@@ -149,7 +175,7 @@ def open_browser() -> Iterator[Page]:
             os.close(end)
         with os.fdopen(to_browser[1], "wb", 0) as commands, os.fdopen(from_browser[0], "rb", 0) as answers:
             try:
-                yield Page(commands, answers)
+                yield Browser(commands, answers)
             finally:
                 process.kill()
                 process.wait()

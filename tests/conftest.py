@@ -32,6 +32,8 @@ OUR_VARIABLES = ("DVC_", "MLFLOW_", "GIT_")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 WHOLE = {"clone_project", "browse", "page", "scheduler"}  # fixtures: who uses one is left out of `make test-quick`
+APART = {"test_engine.py", "test_experiments.py", "test_kills.py"}  # their tests take long, and share nothing
+NO_JOBS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # else a server starts seven processes for work not ours
 HANGS = 900  # seconds until a test says so: it is no test of how fast the machine is
 Build = Callable[[Path], object]
 
@@ -39,12 +41,16 @@ torch.set_num_threads(1)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has those that it starts with & ignore it
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist's own, which reads the groups, would come before
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
-    """Mark the tests that need DVC in a clone, a server or a browser; say what pytest-xdist runs together, and when."""
+    """Mark the tests that need DVC in a clone, a server or a browser; say what pytest-xdist runs together, and when.
+
+    Other tests that take more than three seconds are marked where they stand.
+    """
     for item in items:
         if WHOLE.intersection(item.fixturenames):
             item.add_marker("whole")
-        if item.path.name != "test_experiments.py":  # its tests take long, and have a project each
+        if item.path.name not in APART:
             item.add_marker(pytest.mark.xdist_group(item.path.name))
     items.sort(key=when_it_runs)
 
@@ -225,7 +231,7 @@ def serving(command: list[str], folder: Path, port: int, log: Path, **variables:
     address = f"http://127.0.0.1:{port}"
     with log.open("wb") as output:
         outputs = {"stdout": output, "stderr": output, "start_new_session": True}
-        process = subprocess.Popen(command, cwd=folder, env=environment(folder) | variables, **outputs)
+        process = subprocess.Popen(command, cwd=folder, env=environment(folder) | NO_JOBS | variables, **outputs)
         try:
             deadline = time.monotonic() + HANGS
             while not answers(f"{address}/health"):

@@ -23,12 +23,14 @@ def is_plausible(rate: Rate, expected: float) -> bool:
     return binom.ppf(0.0005, rate.trials, expected) <= rate.hits <= binom.ppf(0.9995, rate.trials, expected)
 
 
+@pytest.mark.whole
 def test_equal_arms_are_called_different_at_rate_alpha() -> None:
     for rate in simulate(trials=150, n=32):
         expected = 0.95 if rate.happening == "interval covers it" else 0.05
         assert is_plausible(rate, expected), rate
 
 
+@pytest.mark.whole
 def test_trainings_that_differ_in_the_order_of_batches_alone_are_called_the_same() -> None:
     *by_claim, any_claim = compare_same(groups=8, seeds=16, epochs=6, rates=RATES[::2])
     assert {rate.case.rsplit(": ")[1].split()[0] for rate in by_claim} >= {"higher_accuracy", "steadier", "regularizes"}
@@ -46,6 +48,7 @@ def test_another_order_of_batches_is_another_training() -> None:
     assert (one.loc[after, "train_loss"] != other.loc[after, "train_loss"]).all()
 
 
+@pytest.mark.whole
 def test_a_known_effect_is_found() -> None:
     faster, higher = find_known_effect(groups=1, seeds=64, epochs=60)
     assert (faster.hits, higher.hits) == (1, 1)

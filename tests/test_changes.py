@@ -102,6 +102,7 @@ def test_a_temporary_workspace_has_no_way_back(
 TELL = f"{sys.executable} -c 'from stages.params import load_params, tell_changes; tell_changes(load_params())'"
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("shell", ["/bin/bash", "/bin/sh"])
 def test_the_stage_that_runs_first_tells_it(committed: Path, shell: str) -> None:
     if not Path(shell).exists():

@@ -12,6 +12,7 @@ from unittest.mock import Mock, create_autospec
 import pytest
 import yaml
 
+from stages.evidence import figures
 from stages.params import Params, load_params
 from stages.tracking.run import StageRun
 
@@ -96,10 +97,14 @@ def params_read(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]
     shutil.copy(ROOT / "params.yaml", folder)
     (folder / "data").mkdir()
     (folder / "results").mkdir()
-    small = load_params(folder / "params.yaml").model_copy(update={"seeds": 3, "epochs": 2, "lr_sweep": [0.1]})
+    committed = load_params(folder / "params.yaml")
+    evidence = committed.evidence.model_copy(update={"resamples": 100})
+    small = committed.model_copy(update={"seeds": 3, "epochs": 2, "lr_sweep": [0.1], "evidence": evidence})
     read: dict[str, set[str]] = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        patch.setattr(figures, "save_figure", Mock())  # which read no params, and take the most time
+        patch.setattr(figures, "render_svg", Mock(return_value="<svg/>"))
         for stage in STAGES:
             read[stage] = set()
             module = import_module(f"stages.{stage}")

@@ -106,6 +106,7 @@ def start_loky(folder: Path) -> tuple[subprocess.Popen[str], list[psutil.Process
     return stage, psutil.Process(stage.pid).children(recursive=True)
 
 
+@pytest.mark.whole
 def test_a_killed_stage_leaves_no_worker_behind(tmp_path: Path) -> None:
     stage, children = start_loky(tmp_path)
     assert len(children) >= 2
@@ -114,6 +115,7 @@ def test_a_killed_stage_leaves_no_worker_behind(tmp_path: Path) -> None:
     stage.communicate()
 
 
+@pytest.mark.whole
 def test_ctrl_c_ends_a_stage_and_its_workers_in_one_line(tmp_path: Path) -> None:
     stage, children = start_loky(tmp_path)
     os.killpg(stage.pid, signal.SIGINT)  # the whole group, as a terminal does
@@ -194,6 +196,7 @@ def test_curves_add_up_over_blocks(tables: tuple[Table, Table]) -> None:
     pd.testing.assert_frame_equal(curves, summarize_epochs(whole, 0.1), check_dtype=False)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("processes", ["1", "2"])
 def test_processes_on_this_machine_give_the_same_bytes(
     tables: tuple[Table, Table], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: str
@@ -204,6 +207,7 @@ def test_processes_on_this_machine_give_the_same_bytes(
     assert train(tables, tmp_path) == here
 
 
+@pytest.mark.whole
 def test_a_process_that_is_killed_loses_nothing(
     tables: tuple[Table, Table], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -215,6 +219,7 @@ def test_a_process_that_is_killed_loses_nothing(
     assert "note: a worker process died; done so far: " in capfd.readouterr().err
 
 
+@pytest.mark.whole
 def test_work_that_kills_every_worker_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STUDY_ENGINE", "loky")
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")

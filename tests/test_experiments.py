@@ -143,16 +143,16 @@ def project(small_project: Path, tmp_path: Path) -> Path:
 
 def test_two_at_once_start_a_new_store(project: Path) -> None:
     commands = [
-        ["dvc", "--wait-for-lock", "exp", "run", "--temp", "--name", f"momentum-{value}", "-S", f"bn.momentum={value}"]
+        ["dvc", "--wait-for-lock", "exp", "run", "--temp", "--name", f"alpha-{value}", "-S", f"evidence.alpha={value}"]
         for value in (0.2, 0.3)
     ]
     started = [start(command, project) for command in commands]
     printed = [process.communicate()[0] for process in started]
     assert [process.returncode for process in started] == [0, 0], printed
     found = runs_by_experiment(project)
-    assert set(found) == successful(project) == {"momentum-0.2", "momentum-0.3"}
+    assert set(found) == successful(project) == {"alpha-0.2", "alpha-0.3"}
     for runs in found.values():
-        assert_complete(project, runs, {"train_bn": ARM_RUNS, "compare": 1})
+        assert_complete(project, runs, {"compare": 1})
     assert_nothing_is_left(project)
 
 
@@ -160,7 +160,7 @@ def test_two_at_once_start_a_new_store(project: Path) -> None:
     ("workers", "swept", "stages"),
     [
         (1, {"bn.momentum": [0.02, 0.05]}, {"train_bn": ARM_RUNS, "compare": 1}),
-        (4, {"evidence.alpha": [0.01, 0.02, 0.1, 0.2]}, {"compare": 1}),
+        (2, {"evidence.alpha": [0.01, 0.02]}, {"compare": 1}),
     ],
 )
 def test_the_queue(project: Path, workers: int, swept: dict[str, list[float]], stages: dict[str, int]) -> None:

@@ -83,7 +83,9 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
-        threading.Thread(target=listening.serve_forever, daemon=True).start()
+        threading.Thread(
+            target=listening.serve_forever, args=(0.01,), daemon=True
+        ).start()  # looks so often for its end
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://ann:s3cret@127.0.0.1:{listening.server_port}")
         monkeypatch.setenv("DVC_ROOT", str(tmp_path))
         for variable in SET_WHILE_LOGGING:
@@ -193,7 +195,7 @@ def test_no_server_makes_a_stage_wait_for_long(
     server: Server, monkeypatch: pytest.MonkeyPatch, path: str, behave: Callable[..., None]
 ) -> None:
     monkeypatch.setattr(connection, "SECONDS_TO_ANSWER", 2.0)
-    monkeypatch.setattr(logger, "SECONDS_TO_OPEN", 6.0)
+    monkeypatch.setattr(logger, "SECONDS_TO_OPEN", 1.0)
     server.answers[path] = behave
     if path == "HEAD" and behave is ask_to_come_back:
         assert find_store().startswith("http://127.0.0.1:")  # it is there; whether it lets us log is asked next
@@ -207,7 +209,7 @@ def test_no_server_makes_a_stage_wait_for_long(
 def test_a_server_that_turns_slow_costs_a_run_its_data_for_now_and_no_time(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name, seconds in {"SECONDS_TO_WRITE": 1.0, "SECONDS_TO_LOG": 3.0, "SECONDS_TO_END": 1.0}.items():
+    for name, seconds in {"SECONDS_TO_WRITE": 0.5, "SECONDS_TO_LOG": 1.0, "SECONDS_TO_END": 0.5}.items():
         monkeypatch.setattr(logger, name, seconds)
     log = open_run()
     server.answers = {"": drip}
@@ -219,7 +221,7 @@ def test_a_server_that_turns_slow_costs_a_run_its_data_for_now_and_no_time(
     log.close("FINISHED")
     assert time.monotonic() - started < 10
     (line,) = capsys.readouterr().err.splitlines()
-    assert "failed (no answer within 3 seconds)" in line
+    assert "failed (no answer within 1 seconds)" in line
     assert "run 'bn' there lacks its tags, end; nothing is lost" in line
     letter = outbox.read(tmp_path / "mlflow-outbox" / RUN_ID)
     assert [entry.args[0] for entry in letter.entries] == [f"tag{number}" for number in range(20)]

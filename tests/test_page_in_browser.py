@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from browser import Page, open_browser
+from browser import Browser, Page, open_browser
 from conftest import CHROMIUM, RATES
 from test_play import make_comparison
 
@@ -23,13 +23,20 @@ PHONE, DESKTOP, PROJECTOR = 390, 1200, 2560
 HOSTILE = '</script><img src=x onerror="document.title=1">'
 
 
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with open_browser() as browser:
+        yield browser
+
+
 @pytest.fixture
-def page() -> Iterator[Page]:
+def page(browser: Browser) -> Iterator[Page]:
     """A tab that must have logged no error and asked for nothing but the file it shows."""
-    with open_browser() as tab:
-        yield tab
-        assert tab.errors == []
-        assert [address for address in tab.requests if not address.startswith("file:")] == []
+    tab = Page(browser)
+    yield tab
+    tab.close()
+    assert tab.errors == []
+    assert [address for address in tab.requests if not address.startswith("file:")] == []
 
 
 @pytest.fixture
@@ -209,18 +216,18 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("width", [320, PHONE, DESKTOP, PROJECTOR])
-def test_pages_of_every_kind_fit_and_show_what_there_is(
-    page: Page, show: Callable[..., Page], kind: str, width: int
-) -> None:
-    page.show_as(width)
-    show(make_comparison(**KINDS[kind]))
-    page.press(" ", " ")
-    assert_fits(page)
-    assert is_shown(page, "#planes") == (kind != "many features")
-    assert is_shown(page, "#rates") == (kind != "one rate")
-    assert "of 2 draws" in text(page, "#tally")
-    assert smallest_text(page) >= 11
+def test_pages_of_every_kind_fit_and_show_what_there_is(page: Page, tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "report.html"
+    path.write_text(render_report(make_comparison(**KINDS[kind]), [], {}), encoding="utf-8")
+    for width in (320, PHONE, DESKTOP, PROJECTOR):
+        page.show_as(width)
+        page.open(path.as_uri())
+        page.press(" ", " ")
+        assert_fits(page)
+        assert is_shown(page, "#planes") == (kind != "many features"), width
+        assert is_shown(page, "#rates") == (kind != "one rate"), width
+        assert "of 2 draws" in text(page, "#tally"), width
+        assert smallest_text(page) >= 11, width
 
 
 def smallest_text(page: Page) -> float:

@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import mlflow
@@ -15,8 +16,9 @@ from conftest import free_port, run, serving
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from stages import ARMS
+from stages import ARMS, InputError
 from stages.tracking import file_md5
+from stages.tracking.register import main
 from stages.training.network import load_network
 
 NAME = "batchnorm-study"
@@ -34,9 +36,24 @@ def registered(small_project: Path, uri: str) -> list[str]:
     return register(small_project, uri)
 
 
-def register(project: Path, uri: str, *, fails: bool = False) -> list[str]:
+def register(project: Path, uri: str) -> list[str]:
     command = [sys.executable, "-m", "stages.tracking.register"]
-    return run(command, project, fails=fails, MLFLOW_TRACKING_URI=uri).splitlines()
+    return run(command, project, MLFLOW_TRACKING_URI=uri).splitlines()
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path, str], str]]:
+    """Return a function that has a project's networks registered in this process, and returns why they were not."""
+
+    def register_here(project: Path, uri: str) -> str:
+        monkeypatch.chdir(project)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        with pytest.raises(InputError) as error:
+            main()
+        return str(error.value)
+
+    yield register_here
+    mlflow.set_tracking_uri(None)
 
 
 def arm_run(project: Path, uri: str, arm: str) -> Run:
@@ -63,26 +80,27 @@ def test_registering_again_adds_no_version(small_project: Path, uri: str, regist
     assert len(MlflowClient(uri).search_model_versions(f"name = '{NAME}'")) == len(ARMS)
 
 
-def test_a_store_without_the_runs_is_named(small_project: Path, uri: str, empty_store: Path, tmp_path: Path) -> None:
+def test_a_store_without_the_runs_is_named(
+    small_project: Path, uri: str, empty_store: Path, tmp_path: Path, refused: Callable[[Path, str], str]
+) -> None:
     other = f"sqlite:///{shutil.copy(empty_store, tmp_path)}"
-    (line,) = register(small_project, other, fails=True)
-    assert line == (
+    assert refused(small_project, other) == (
         f"results/baseline: the run that wrote it is not in {other}: set MLFLOW_TRACKING_URI to the store that has it,"
         " or make one here with `dvc repro --force`"
     )
     folder = tmp_path / "project"
     shutil.copytree(small_project, folder, ignore=shutil.ignore_patterns("mlartifacts", ".dvc", "model.pt"))
-    (line,) = register(folder, uri, fails=True)
-    assert line == "results/baseline/model.pt: no such file: run `dvc repro`, or `dvc pull`"
+    assert refused(folder, uri) == "results/baseline/model.pt: no such file: run `dvc repro`, or `dvc pull`"
 
 
-def test_one_arm_that_is_not_there_registers_neither(small_project: Path, tmp_path: Path) -> None:
+def test_one_arm_that_is_not_there_registers_neither(
+    small_project: Path, tmp_path: Path, refused: Callable[[Path, str], str]
+) -> None:
     uri = f"sqlite:///{shutil.copy(small_project / 'mlflow.db', tmp_path)}"
     store = MlflowClient(uri)
     for found in store.search_runs(["1"], "tags.arm = 'bn'"):
         store.delete_run(found.info.run_id)
-    (line,) = register(small_project, uri, fails=True)
-    assert line.startswith("results/bn: the run that wrote it is not in sqlite:///")
+    assert refused(small_project, uri).startswith("results/bn: the run that wrote it is not in sqlite:///")
     assert store.search_registered_models() == []
 
 
@@ -121,21 +139,23 @@ def test_a_logged_network_can_be_loaded_safely_and_says_what_it_takes(
 
 LOAD = """
 import sys, mlflow, torch
-network = mlflow.pyfunc.load_model(sys.argv[1]).unwrap_python_model().network
-assert isinstance(network, torch.nn.Sequential)
-assert "stages" not in sys.modules
-print(network(torch.tensor([[0.5, -0.5], [3.0, 3.0]])).tolist())
+for model in sys.argv[1:]:
+    network = mlflow.pyfunc.load_model(model).unwrap_python_model().network
+    assert isinstance(network, torch.nn.Sequential)
+    assert "stages" not in sys.modules
+    print(network(torch.tensor([[0.5, -0.5], [3.0, 3.0]])).tolist())
 """
 
 
 def test_a_logged_network_is_loaded_without_the_project_as_an_ordinary_one(
     small_project: Path, uri: str, tmp_path: Path
 ) -> None:
-    for arm in ARMS:
-        model = f"models:/{arm_run(small_project, uri, arm).outputs.model_outputs[0].model_id}"
-        printed = run([sys.executable, "-c", LOAD, model], tmp_path, MLFLOW_TRACKING_URI=uri)
+    found = [arm_run(small_project, uri, arm).outputs.model_outputs[0].model_id for arm in ARMS]
+    models = [f"models:/{model}" for model in found]
+    printed = run([sys.executable, "-c", LOAD, *models], tmp_path, MLFLOW_TRACKING_URI=uri)
+    for arm, line in zip(ARMS, printed.splitlines()[-len(ARMS) :], strict=True):
         own = load_network(small_project / "results" / arm / "model.pt")
-        assert json.loads(printed.splitlines()[-1]) == own(torch.tensor([[0.5, -0.5], [3.0, 3.0]])).tolist()
+        assert json.loads(line) == own(torch.tensor([[0.5, -0.5], [3.0, 3.0]])).tolist()
 
 
 def test_inputs_have_the_schema_of_the_files(small_project: Path, uri: str) -> None:

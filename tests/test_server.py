@@ -23,6 +23,7 @@ EPOCHS, RATES = 200, [0.001, 0.1]
 PARAMS = {"lr": 0.001, "lr_sweep": RATES, "seeds": 4, "epochs": EPOCHS}
 SECONDS = "300"  # that a server has here: other tests may keep the machine busy
 PASSWORD = "s3cr/t-w0rd"
+pytestmark = pytest.mark.whole
 
 
 @pytest.fixture(scope="module")

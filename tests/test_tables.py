@@ -27,6 +27,7 @@ def test_rows_lie_one_after_another(csv: Path) -> None:  # gathering a batch tak
     assert Table.read(csv).x.is_contiguous()
 
 
+@pytest.mark.whole
 def test_reading_warns_of_nothing(csv: Path) -> None:
     code = f"from stages.training.tables import Table; Table.read({str(csv)!r})"
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=ROOT, capture_output=True, text=True)

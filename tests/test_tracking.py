@@ -1,5 +1,6 @@
 """Against a real MLflow store: an SQLite database in a temporary folder."""
 
+import contextlib
 import hashlib
 import multiprocessing
 import os
@@ -7,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from forking import forks_that_log
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
@@ -34,6 +36,14 @@ from stages.training.network import Architecture, build_network, load_network, s
 
 ROOT = Path(__file__).parents[1]
 PARAMS = load_params(ROOT / "params.yaml").flat()
+
+
+@pytest.fixture(autouse=True)
+def forks(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The process that logs is a fork, but where the whole is tested."""
+    is_whole = request.node.get_closest_marker("whole")
+    with contextlib.nullcontext() if is_whole else forks_that_log():
+        yield
 
 
 def runs(store: MlflowClient, experiment: str = "batch-normalization") -> dict[str, Run]:
@@ -193,6 +203,7 @@ def test_a_stage_outlives_the_process_that_logs(
     assert [file.path for file in store.list_artifacts(logged.info.run_id)] == ["file.txt"]
 
 
+@pytest.mark.whole
 def test_a_full_disk_costs_a_run_nothing(
     store: MlflowClient, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -255,6 +266,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("when", [b"started\n", b"open\n"])
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_killed_stage_leaves_no_run_open(
@@ -400,6 +412,7 @@ def test_a_run_that_is_gone_does_not_hold_up_the_outbox(store: MlflowClient) -> 
     assert list(resync.resync()) == ["run 'deleted' is complete"]
 
 
+@pytest.mark.whole
 def test_stages_that_start_at_once_on_a_new_database_all_log(tmp_path: Path) -> None:
     (tmp_path / "stage.py").write_text(KILLED_STAGE.replace("time.sleep(60)", "pass"))
     command = [sys.executable, tmp_path / "stage.py"]
