@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def _tasks() -> dict[str, Task]:
-    rings, digits = _rings(), _digits()
+    rings, digits = rings_rows(), digits_rows()
     return {
         "The default network, without batch norm": Task(*rings, (2, 2), 2, False, epochs=200, seeds=64, rates=RATES),
         "The default network, with batch norm": Task(*rings, (2, 2), 2, True, epochs=200, seeds=64, rates=RATES),
@@ -53,14 +53,14 @@ def _tasks() -> dict[str, Task]:
     }
 
 
-def _rings() -> list[Rows]:
+def rings_rows() -> list[Rows]:
     data = load_params(ROOT / "params.yaml").data
     rows = load_source(data)
     parts = split_rows(rows, split=data.split, val_fraction=data.val_fraction, seed=data.seed)
     return [(rows.x[part].astype(np.float32), rows.y[part].astype(np.int64)) for part in parts]
 
 
-def _digits() -> list[Rows]:
+def digits_rows() -> list[Rows]:
     x, y = load_digits(return_X_y=True)
     split = train_test_split((x / 16).astype(np.float32), y, test_size=0.2, random_state=1, stratify=y)
     return [(split[0], split[2]), (split[1], split[3])]
@@ -125,7 +125,7 @@ def _describe_machine() -> str:
     packages = [f"{name} {version(name)}" for name in ("torch", *sorted({*NEEDS.values()})) if _is_installed(name)]
     return f"""# Other ways to train the same networks: `make bench-peers`
 
-On {_cpu()}, {os.cpu_count()} cores; Python {platform.python_version()}, {", ".join(packages)}.
+On {describe_processor()}, {os.cpu_count()} cores; Python {platform.python_version()}, {", ".join(packages)}.
 
 Seconds of processor time on one core, which all ways share in turn. Not timed: imports, compilation by JAX (which it
 needs anew for every shape), and a first run of each. Keras compiles anew for every network, which is timed. All measure
@@ -138,7 +138,7 @@ def _is_installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
 
-def _cpu() -> str:
+def describe_processor() -> str:
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 

@@ -163,10 +163,21 @@ def test_blocks_hold_all_seeds_in_order() -> None:
     assert {tuple(block.learning_rates) for block in cut} == {(0.01, 0.1)}
 
 
-def test_large_networks_come_in_small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("hidden", "rates", "seeds", "sizes"),
+    [
+        ([2, 2], 7, 64, [64]),  # the default run: 448 networks
+        ([2, 2], 7, 80, [40, 40]),  # not 73 and 7: blocks of one size end together
+        ([100, 100, 100], 1, 64, [22, 22, 20]),  # 2**19 over 20,601 parameters are 25
+        ([2000, 2000], 2, 3, [1, 1, 1]),  # four million parameters each
+    ],
+)
+def test_large_networks_come_in_small_blocks(
+    monkeypatch: pytest.MonkeyPatch, hidden: list[int], rates: int, seeds: int, sizes: list[int]
+) -> None:
     monkeypatch.setattr(blocks, "REPLICAS_AT_ONCE", 512)
-    assert len(cut_blocks(SCHEDULE, ARCHITECTURE)) == 1
-    assert len(cut_blocks(SCHEDULE, Architecture(2, [2000, 2000]))) == 4  # four million parameters each
+    schedule = replace(SCHEDULE, learning_rates=[0.1] * rates, seeds=range(seeds))
+    assert [len(block.seeds) for block in cut_blocks(schedule, Architecture(2, hidden))] == sizes
 
 
 def test_blocks_make_up_the_whole(tiny_tables: tuple[Table, Table], tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 How they are cut depends on the settings alone, so the numbers do not depend on where they come from.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -19,8 +20,9 @@ from stages.training.network import Architecture, build_network
 from stages.training.replicas import select
 from stages.training.tables import Table
 
-REPLICAS_AT_ONCE = 512  # of the sizes measured, the one with the least time per network
-PARAMETERS_AT_ONCE = 2**24  # of all replicas of a block together: 64 MiB, and a few times that while they train
+# Measured, benchmarks/blocks.md: a network takes little longer than in larger blocks, and cores have blocks to share.
+REPLICAS_AT_ONCE = 512
+PARAMETERS_AT_ONCE = 2**19  # of all replicas of a block together; bounds the memory too
 
 
 @dataclass(frozen=True)
@@ -59,13 +61,23 @@ class TrainedBlock:
 
 
 def cut_blocks(schedule: Schedule, architecture: Architecture) -> list[Schedule]:
-    """Return the schedule of each block: some of the seeds, in order, at all learning rates."""
-    network = build_network(architecture, torch.Generator())
-    parameters = sum(parameter.numel() for parameter in network.parameters())
-    replicas = min(REPLICAS_AT_ONCE, PARAMETERS_AT_ONCE // parameters)
-    size = max(1, replicas // len(schedule.learning_rates))
+    """Return the schedule of each block: some of the seeds, in order, at all learning rates; all of about one size."""
+    largest = max(1, networks_at_once(architecture) // len(schedule.learning_rates))
+    count = math.ceil(len(schedule.seeds) / largest)
+    size = math.ceil(len(schedule.seeds) / count)
     starts = range(0, len(schedule.seeds), size)
     return [replace(schedule, seeds=schedule.seeds[start : start + size]) for start in starts]
+
+
+def networks_at_once(architecture: Architecture) -> int:
+    """Return how many networks a block has at most; one seed at all learning rates may be more."""
+    return min(REPLICAS_AT_ONCE, PARAMETERS_AT_ONCE // count_parameters(architecture))
+
+
+def count_parameters(architecture: Architecture) -> int:
+    """Return the number of parameters of one network."""
+    network = build_network(architecture, torch.Generator())
+    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def train_block(
