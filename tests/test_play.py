@@ -4,6 +4,7 @@ import base64
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from stages.evidence.trainings import LOOKED_AT, PairedTrainings, Sweep
 from stages.evidence.verdicts import DEPENDS, FAILS, HOLDS, NOT_MEASURED, REFUTED, SUPPORTED, Judgement
 from stages.history.curves import summarize_epochs
 from stages.history.moments import mean_interval
+from stages.pair_rows import PairRows
 from stages.training.folding import fold_networks
 from stages.training.network import ACTIVATIONS, Architecture, build_network
 from stages.training.replicas import stack
@@ -161,6 +163,30 @@ def test_long_curves_are_thinned_and_keep_their_ends() -> None:
 @pytest.mark.parametrize("columns", [("x1",), ("x1", "x2", "x3")])
 def test_without_a_plane_there_is_none(columns: tuple[str, ...]) -> None:
     assert collect_play(make_comparison(columns=columns))["plane"] is None
+
+
+def test_each_pair_shows_the_rows_that_it_was_validated_by() -> None:
+    shared = make_comparison()
+    plane = collect_play(shared)["plane"]
+    assert plane["tables"] == 1
+    points = unpack(plane["rows"], "<f4").reshape(1, 2, 20)
+    np.testing.assert_allclose(points[0].T, shared.val[["x1", "x2"]], rtol=1e-6)
+    random = np.random.default_rng(1)
+    index = np.stack([random.permutation(30) for _ in range(8)])
+    labels = random.integers(2, size=(8, 30))
+    scaling = np.zeros((8, 2)), np.full((8, 2), 2.0)
+    parts = index[:, :10], index[:, 10:], labels[:, :10], labels[:, 10:]
+    pair_rows = PairRows(random.normal(size=(8, 30, 2)), *parts, *scaling)
+    own = replace(shared, pair_rows=pair_rows, rules=replace(shared.rules, overlap=0.5))
+    plane, pairs = collect_play(own)["plane"], collect_play(own)["pairs"]
+    assert plane["tables"] == 8
+    points = unpack(plane["rows"], "<f4").reshape(8, 2, 20)
+    np.testing.assert_allclose(points[3].T, pair_rows.rows[3][index[3, 10:]] / 2, rtol=1e-6)
+    np.testing.assert_array_equal(unpack(plane["labels"], "<u1").reshape(8, 20), labels[:, 10:])
+    assert own.validation_rows(3)["label"].tolist() == labels[3, 10:].tolist()
+    plain = unpack(collect_play(shared)["pairs"]["quantiles"], "<f4")
+    wider = np.sqrt(1 + np.arange(2, 9) / 2)
+    np.testing.assert_allclose(unpack(pairs["quantiles"], "<f4"), plain * wider, rtol=1e-6)
 
 
 def run_numbers(script: str, folder: Path, **given: Any) -> Any:
