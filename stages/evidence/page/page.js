@@ -145,22 +145,28 @@ function drawPairCurves() {
 // Say what the tutorial would have read off this pair's curves: a word and the numbers behind it, a row per claim.
 function conclude(pair) {
   const words = { accuracy: ["Less accurate", "As accurate", "More accurate"], speed: ["Slower", "As fast", "Faster"] };
-  const said = [judge(words.accuracy, finals, pair, 1, (value) => value.toFixed(2), `after ${lastEpoch} epochs`)];
-  if (reached) {
-    const epoch = (value) => (value >= lastEpoch ? "never" : `at epoch ${value}`);
-    said.push(judge(words.speed, reached, pair, -1, epoch, `to an accuracy of ${pairs.target.toFixed(3)}`));
-  }
+  const final = (...two) => `${compare(...two.map((value) => value.toFixed(2)))}, after ${lastEpoch} epochs`;
+  const said = [judge(words.accuracy, finals, pair, 1, final)];
+  if (reached) said.push(judge(words.speed, reached, pair, -1, sayReached));
   const change = (value) => (Number.isNaN(value) ? "not finite" : `${(100 * value).toFixed(1)} points`);
   const steady = ["Less steady", "As steady", "Steadier"];
-  said.push(judge(steady, changes, pair, -1, change, "from epoch to epoch over the last half"));
+  const changed = (...two) => `${compare(...two.map(change))}, from epoch to epoch over the last half`;
+  said.push(judge(steady, changes, pair, -1, changed));
   return said;
 }
 
-function judge(words, values, pair, better, format, what) {
+function sayReached(...two) {
+  const target = `an accuracy of ${pairs.target.toFixed(3)}`;
+  if (two.every((value) => value >= lastEpoch)) return `neither network reaches ${target}`;
+  const epoch = (value) => (value >= lastEpoch ? "never" : `at epoch ${value}`);
+  return `reaches ${target} ${compare(...two.map(epoch))}`;
+}
+
+function judge(words, values, pair, better, say) {
   const [baseline, bn] = ARMS.map((arm) => values[arm][pair]);
   const gain = (bn - baseline) * better;
   const word = gain > ROUNDING ? words[2] : gain < -ROUNDING ? words[0] : words[1];
-  return { word, detail: `${compare(format(baseline), format(bn))}, ${what}` };
+  return { word, detail: say(baseline, bn) };
 }
 
 function showConclusions() {
