@@ -11,6 +11,7 @@ COLORS = {"baseline": "#000000", "bn": "#008000"}  # black without, green with, 
 MEASURES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")  # nats, and shares in [0, 1]
 EXACT = "_exact"  # ends the names of measures with exact statistics: see stages/training/evaluation.py
 EXACT_MEASURES = tuple(name + EXACT for name in MEASURES)
+LAYER_GRADIENT = "layer_gradient_"  # begins the columns of diagnostics.parquet with the gradient of each dense layer
 
 MOST_SHOWN = 100  # characters of a value, in an error
 INTERRUPTED = "interrupted: what was written before stays; the next run starts the stage anew"

@@ -14,11 +14,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stages.training.diagnostics import DIAGNOSTICS, Diagnostics
+from stages.training.layers import write_gradient
 from stages.training.loop import Schedule, build_replicas, train_arm
 from stages.training.loss import cross_entropy
 from stages.training.network import Architecture
-from stages.training.replicas import select, unstack
-from stages.training.step_measures import OF_A_STEP, Step, build_variants, covariate_shift, landscape, measure_step
+from stages.training.replicas import flatten_parameters, select, unstack
+from stages.training.step_measures import (
+    OF_A_STEP,
+    Step,
+    build_variants,
+    covariate_shift,
+    landscape,
+    layer_gradients,
+    measure_step,
+)
 from stages.training.streams import MASKS, ORDER, open_stream
 from stages.training.tables import Table
 from stages.training.unit_measures import dead_layers, input_shift
@@ -100,7 +109,14 @@ def step_alone(before: nn.Sequential, after: nn.Sequential, x: Tensor, y: Tensor
         "loss_range": max(losses) - min(losses),
         "gradient_change": max(changes),
         "beta_smoothness": max(smoothness),
+        **layer_gradients_alone(gradients),
     }
+
+
+def layer_gradients_alone(gradients: dict[str, Tensor]) -> dict[str, float]:
+    norms = [gradients[name].norm().item() for name in gradients if re.fullmatch(r"linear\d+\.weight", name)]
+    logs = [np.log10(norm / norms[-2]) if norm and norms[-2] else np.nan for norm in norms]
+    return {f"layer_gradient_{layer}": log for layer, log in enumerate(logs, start=1)}
 
 
 def loss_alone(network: nn.Sequential, x: Tensor, y: Tensor) -> Tensor:
@@ -149,10 +165,10 @@ def test_a_row_is_what_plain_pytorch_measures(tiny_tables: tuple[Table, Table], 
     for seed in schedule.seeds:
         network = unstack(replicas, schedule.replica(0.05, seed))
         rows = pd.DataFrame(measured_alone(tiny_tables[0], network, schedule, 0.05, seed))
-        ours = table[table["seed"] == seed].reset_index(drop=True)
+        ours = table[table["seed"] == seed].drop(columns=["seed", "epoch"]).reset_index(drop=True)
         # Under batch norm a bias has no effect but in running means: adam magnifies the rounding of its gradient.
         rtol = 1e-6 if (norm, optimizer) == ("before", "adam") else 1e-8
-        pd.testing.assert_frame_equal(ours[list(DIAGNOSTICS)], rows[list(DIAGNOSTICS)], rtol=rtol, atol=1e-10)
+        pd.testing.assert_frame_equal(ours, rows, rtol=rtol, atol=1e-10, check_like=True)
     assert table["covariate_shift"].max() > 1e-3  # there was something to measure
 
 
@@ -185,7 +201,7 @@ def test_other_networks_hold_too(
     table = measured(*tables, architecture, schedule, lr=0.1)
     network = unstack(build_replicas(architecture, schedule).double(), 1)
     rows = pd.DataFrame(measured_alone(tables[0], network, schedule, 0.1, 4))
-    np.testing.assert_allclose(table.loc[table["seed"] == 4, list(DIAGNOSTICS)], rows[list(DIAGNOSTICS)], rtol=1e-8)
+    np.testing.assert_allclose(table.loc[table["seed"] == 4, rows.columns], rows, rtol=1e-8)
 
 
 @pytest.mark.parametrize("norm", ["after", "dropout"])
@@ -231,12 +247,13 @@ def test_random_generators_are_untouched(tiny_tables: tuple[Table, Table]) -> No
 def test_table_has_one_row_per_seed_and_epoch(tiny_tables: tuple[Table, Table]) -> None:
     schedule = Schedule([0.01, 0.1], [2, 0], epochs=2, batch_size=16)
     table = measured(*tiny_tables, Architecture(2), schedule, lr=0.01)
-    assert list(table.columns) == ["seed", "epoch", *DIAGNOSTICS]
-    assert (table[list(DIAGNOSTICS)].dtypes == np.float64).all()
+    layers = ["layer_gradient_1", "layer_gradient_2", "layer_gradient_3"]
+    assert list(table.columns) == ["seed", "epoch", *DIAGNOSTICS, *layers]
+    assert (table[[*DIAGNOSTICS, *layers]].dtypes == np.float64).all()
     expected = [(seed, epoch) for seed in (2, 0) for epoch in range(3)]
     assert list(table[["seed", "epoch"]].itertuples(index=False, name=None)) == expected
     before = table[table["epoch"] == 0]
-    assert before[[*OF_A_STEP, "input_shift"]].isna().all(axis=None)
+    assert before[[*OF_A_STEP, *layers, "input_shift"]].isna().all(axis=None)
     assert before[["input_p15", "input_p50", "input_p85", "dead_layer"]].notna().all(axis=None)
 
 
@@ -353,8 +370,23 @@ def test_a_dead_layer_stays_dead_while_it_trains(
     table = measured(*tiny_tables, Architecture(2), schedule, lr=0.1)
     assert (table["dead_layer"] == 1).all()
     steps = table[table["epoch"] > 0]
+    assert steps[["layer_gradient_1", "layer_gradient_2", "layer_gradient_3"]].isna().all(axis=None)
     assert (steps["covariate_shift"] == 0).all()  # of layer 3, whose inputs are constant; layer 2 has no gradient
     np.testing.assert_allclose(steps["input_shift"], 0)  # layer 1 gets no gradient either
+
+
+def test_a_layer_without_a_gradient_has_no_ratio(tiny_tables: tuple[Table, Table]) -> None:
+    train, _ = tiny_tables
+    network = build_replicas(Architecture(2, [4, 4, 4]), Schedule([0.1], [0], 0, 16)).double()
+    with torch.no_grad():
+        network.linear1.bias[:] = -100  # what follows gets constants, of which layer 3 still learns
+        network.linear2.bias[:] = 1
+    flatten_parameters(network)
+    write_gradient(network, train.x.T[None], train.y[None])
+    logs = [column.item() for column in layer_gradients(network, slice(None)).values()]
+    assert np.isnan(logs[:2]).all()
+    assert logs[2] == 0
+    assert np.isfinite(logs[3])
 
 
 def test_one_row_keeps_a_layer_alive() -> None:

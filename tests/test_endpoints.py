@@ -18,7 +18,7 @@ from stages.evidence.endpoints import (
     shared_mark,
     shared_target,
 )
-from stages.evidence.trainings import PairedTrainings, Sweep, read_diagnostics
+from stages.evidence.trainings import PairedTrainings, Sweep, read_diagnostics, read_layer_gradients
 from stages.training.diagnostics import DIAGNOSTICS
 
 NAN, INF = float("nan"), float("inf")
@@ -202,3 +202,13 @@ def test_of_diagnostics_what_is_looked_at_is_read_whole(tmp_path: Path) -> None:
     read = read_diagnostics(tmp_path / "diagnostics.parquet")
     percentiles = ["input_p15", "input_p50", "input_p85"]
     pd.testing.assert_frame_equal(read, whole.drop(columns=percentiles), check_dtype=False, check_like=True)
+
+
+def test_of_gradients_by_layer_the_hidden_ones_are_read_at_the_first_and_last_epoch(tmp_path: Path) -> None:
+    rows = pd.DataFrame([(seed, epoch) for seed in range(3) for epoch in range(11)], columns=["seed", "epoch"])
+    names = [f"layer_gradient_{layer}" for layer in (1, 2, 3)]
+    whole = rows.assign(gradient_cosine=0.5, **dict.fromkeys(names, 10 * rows["seed"] + rows["epoch"]))
+    whole.to_parquet(tmp_path / "diagnostics.parquet", index=False, row_group_size=7)
+    read = read_layer_gradients(tmp_path / "diagnostics.parquet", epochs=10)
+    assert list(read.columns) == ["seed", "epoch", "layer_gradient_1", "layer_gradient_2"]
+    assert read["layer_gradient_2"].tolist() == [1, 10, 11, 20, 21, 30]

@@ -19,6 +19,7 @@ from stages.evidence.comparison import Comparison, compare_arms
 from stages.evidence.effects import Rules
 from stages.evidence.gallery import FIGURES, Picture, draw_all
 from stages.evidence.page.render import render_report
+from stages.evidence.tables import tabulate_layer_gradients
 from stages.evidence.trainings import LOOKED_AT, PairedTrainings, Sweep
 from stages.history.curves import summarize_epochs, summarize_quartiles
 from stages.history.wording import BATCH_NORM, Contrast, describe_contrast
@@ -45,6 +46,7 @@ def comparison() -> Comparison:
         history, diagnostics[arm] = make_arm(random, gain)
         sweeps[arm], mean_curves[arm] = Sweep.of(history), summarize_epochs(history, 0.01)
     axis = np.linspace(-1, 1, 5)
+    layer_gradients = {arm: make_layer_gradients(random) for arm in ARMS}
     surface = pd.DataFrame([(x, y, (x + 1) / 2) for x in axis for y in axis], columns=["x1", "x2", "probability"])
     return compare_arms(
         PairedTrainings(sweeps, diagnostics, lr=0.01, majority=0.5, train_rows=400, batch_size=32, parameters=15),
@@ -52,7 +54,16 @@ def comparison() -> Comparison:
         mean_curves=mean_curves,
         surfaces=dict.fromkeys(ARMS, surface),
         val=pd.DataFrame({"x1": [-0.5, 0.5], "x2": [0.0, 0.1], "label": [0, 1]}),
+        layer_gradients=layer_gradients,
     )
+
+
+def make_layer_gradients(random: np.random.Generator) -> pd.DataFrame:
+    """Return those of three hidden layers, the last being 0."""
+    index = pd.MultiIndex.from_product([range(SEEDS), [1, EPOCHS]], names=["seed", "epoch"])
+    logs = random.normal([1, 0.5], size=(len(index), 2))
+    names = ["layer_gradient_1", "layer_gradient_2"]
+    return pd.DataFrame(logs, index=index, columns=names).assign(layer_gradient_3=0.0).reset_index()
 
 
 @pytest.fixture(scope="module")
@@ -78,12 +89,14 @@ def draw(comparison: Comparison, name: str, folder: Path) -> Picture:
 
 
 def titles_of(comparison: Comparison) -> dict[str, str]:
-    return {Path(figure.name).name: figure.title(comparison) for figure in FIGURES}
+    shown = [figure for figure in FIGURES if figure.applies(comparison)]
+    return {Path(figure.name).name: figure.title(comparison) for figure in shown}
 
 
 def test_every_figure_is_drawn_at_its_size_under_its_title(comparison: Comparison, pictures: list[Picture]) -> None:
     assert [picture.path.stem for picture in pictures] == [
-        *("comparison", "pairs", "boundaries", "learning_rates", "covariate_shift", "landscape", "dead_layers")
+        *("comparison", "pairs", "boundaries", "learning_rates"),
+        *("covariate_shift", "landscape", "layer_gradients", "dead_layers"),
     ]
     for picture in pictures:
         with Image.open(picture.path) as image:
@@ -268,6 +281,36 @@ def test_where_the_title_says_all_nothing_is_drawn(comparison: Comparison) -> No
     assert not empty["figures/learning_rates"](comparison)
 
 
+def test_gradients_of_layers_are_medians_over_seeds_as_ratios(comparison: Comparison) -> None:
+    by_epoch = tabulate_layer_gradients(comparison)["bn"]
+    assert list(by_epoch) == [1, EPOCHS]
+    raw = comparison.layer_gradients["bn"]
+    for epoch, table in by_epoch.items():
+        logs = raw.loc[raw["epoch"] == epoch, ["layer_gradient_1", "layer_gradient_2", "layer_gradient_3"]]
+        assert table["layer"].tolist() == [1, 2, 3]
+        np.testing.assert_allclose(table["gradient"], 10 ** logs.median())
+        np.testing.assert_allclose(table["gradient_ci_high"], 10 ** logs.quantile(0.75))
+    title = titles_of(comparison)["layer_gradients"]
+    first = by_epoch[EPOCHS]["gradient"].iloc[0]
+    assert f", {first:.2g} (" in title.splitlines()[2]
+
+
+@pytest.mark.parametrize(("layers", "shown"), [(2, False), (3, True)])
+def test_gradients_by_layer_are_drawn_of_deep_networks_alone(comparison: Comparison, layers: int, shown: bool) -> None:
+    names = [f"layer_gradient_{layer}" for layer in range(1, layers + 1)]
+    kept = {arm: table[["seed", "epoch", *names]] for arm, table in comparison.layer_gradients.items()}
+    assert ("layer_gradients" in titles_of(replace(comparison, layer_gradients=kept))) == shown
+
+
+def test_gradients_of_layers_that_have_none_are_left_out(comparison: Comparison) -> None:
+    dead = {arm: table.assign(layer_gradient_1=np.nan) for arm, table in comparison.layer_gradients.items()}
+    without = replace(comparison, layer_gradients=dead)
+    assert "at the first step undefined without, undefined with" in titles_of(without)["layer_gradients"]
+    axes = Figure().subplots()
+    figures.draw_layer_gradients(axes, tabulate_layer_gradients(without), BATCH_NORM.labels)
+    axes.figure.draw_without_rendering()
+
+
 def test_a_drawing_for_the_page_is_the_same_at_every_run(pictures: list[Picture], comparison: Comparison) -> None:
     again = figures.render_svg(lambda axes: FIGURES[1].draw(comparison, axes))
     assert pictures[1].svg == again
@@ -308,7 +351,7 @@ def test_report_holds_every_claim_figure_and_param_in_one_file(report: Path, com
         assert f"<small>in all: {judged.summary}</small>" in text
         for term, other in (("Each at its best rate", judged.best_rate), ("The network itself", judged.itself)):
             assert f"<dt>{term}</dt><dd>{other.verdict}" in text
-    assert text.count("data:image/svg+xml;base64,") == 6
+    assert text.count("data:image/svg+xml;base64,") == 7
     assert not re.findall(r'(?:src|href)="(?!data:)', text)  # nothing to load
     assert "<script>alert" not in text  # the value of a param is text
     assert "400 rows of 2 classes (0, 1)" in text

@@ -10,7 +10,9 @@ Writes  in results/<arm>/
         diagnostics.parquet
                           at `lr`: seed, epoch, covariate_shift, gradient_cosine, input_shift, loss_range (nats),
                           gradient_change, beta_smoothness, input_p15, input_p50, input_p85, dead_layer (0 or 1);
-                          see stages/training/diagnostics.py
+                          see stages/training/diagnostics.py. layer_gradient_1 to layer_gradient_D, one for each dense
+                          layer, the last of which puts out the logits: log10 of the norm of the gradient of its
+                          weights over that of the last hidden dense layer, at the first step of the epoch
         curves.csv        at `lr`: epoch, and of each measure the mean over seeds and its 95% interval
         surface.csv       where there are two features: both on a grid, and P(class 1) of model.pt there (the most
                           probable class, where there are more than two); else no rows

@@ -1,7 +1,7 @@
 """Both arms side by side: what the figures, the report and the tables are made from."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,8 @@ class Comparison:
     baseline, bn and difference of final val_accuracy, one row per seed, and `difference` compares them. `mean_curves`
     and `surfaces` map an arm to its curves.csv and surface.csv; `val` are the validation rows, `classes` the names of
     the classes; `networks` are those at the headline rate, where they were kept. Where pairs have rows of their own,
-    `pair_rows` are those, and `val` the first pair's.
+    `pair_rows` are those, and `val` the first pair's. `layer_gradients` maps an arm to what `read_layer_gradients`
+    returns.
     """
 
     trainings: PairedTrainings
@@ -38,6 +39,7 @@ class Comparison:
     rules: Rules
     networks: Networks | None = None
     pair_rows: PairRows | None = None
+    layer_gradients: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
     @property
     def confidence(self) -> float:
@@ -75,6 +77,7 @@ def compare_arms(
     classes: Sequence[str] = ("0", "1"),
     networks: Networks | None = None,
     pair_rows: PairRows | None = None,
+    layer_gradients: Mapping[str, pd.DataFrame] | None = None,
 ) -> Comparison:
     """Compare the arms pair by pair at the headline rate, and judge every claim."""
     finals = {}
@@ -98,6 +101,7 @@ def compare_arms(
         rules,
         networks,
         pair_rows,
+        layer_gradients or {},
     )
 
 

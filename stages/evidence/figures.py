@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import AutoLocator
+from matplotlib.ticker import AutoLocator, MaxNLocator
 
 from stages import COLORS
 from stages.evidence.paired import PairedDifference
@@ -143,6 +143,23 @@ def draw_dead_layers(axes: Axes, shares: Tables, labels: Labels) -> None:
     """Draw the share of networks with a dead layer over epochs; the column is `dead_layer`, as in `draw_bands`."""
     draw_bands(axes, shares, "dead_layer", "share of networks with a dead layer", labels)
     axes.set_ylim(bottom=0)
+    axes.legend(loc="best", edgecolor="none")
+
+
+def draw_layer_gradients(axes: Axes, gradients: Mapping[str, Mapping[int, pd.DataFrame]], labels: Labels) -> None:
+    """Draw of each arm and epoch (the first solid, others dashed) a quantity per layer, on a logarithmic axis.
+
+    Columns: layer, gradient, gradient_ci_low, gradient_ci_high.
+    """
+    for arm, by_epoch in gradients.items():
+        for epoch, table in by_epoch.items():
+            style, label = ("-", labels[arm]) if epoch == min(by_epoch) else ("--", None)
+            low, high = table["gradient_ci_low"], table["gradient_ci_high"]
+            axes.fill_between(table["layer"], low, high, color=COLORS[arm], alpha=0.2, linewidth=0)
+            axes.plot(table["layer"], table["gradient"], color=COLORS[arm], linestyle=style, marker=".", label=label)
+    axes.set_yscale("log", nonpositive="mask")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set(xlabel="hidden layer, from the inputs", ylabel="gradient, relative to the last layer's")
     axes.legend(loc="best", edgecolor="none")
 
 

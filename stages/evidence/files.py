@@ -15,7 +15,7 @@ from stages.evidence.gallery import draw_all
 from stages.evidence.networks import Networks, count_logits, count_parameters
 from stages.evidence.page.render import render_report
 from stages.evidence.summary import collect_metrics, tabulate_claims
-from stages.evidence.trainings import PairedTrainings, Sweep, read_diagnostics
+from stages.evidence.trainings import PairedTrainings, Sweep, read_diagnostics, read_layer_gradients
 from stages.history.wording import describe_contrast
 from stages.pair_rows import PairRows
 from stages.params import Params
@@ -34,6 +34,9 @@ def read_comparison(params: Params) -> Comparison:
     rules = Rules(evidence.smallest_effect.model_dump(), evidence.alpha, evidence.resamples, overlap)
     mean_curves = {arm: pd.read_csv(RESULTS / arm / "curves.csv") for arm in ARMS}
     surfaces = {arm: pd.read_csv(RESULTS / arm / "surface.csv") for arm in ARMS}
+    layer_gradients = {}
+    for arm in ARMS:
+        layer_gradients[arm] = read_layer_gradients(RESULTS / arm / "diagnostics.parquet", params.epochs)
     return compare_arms(
         trainings,
         rules,
@@ -43,6 +46,7 @@ def read_comparison(params: Params) -> Comparison:
         classes=classes,
         networks=_read_networks(params, val, classes),
         pair_rows=pair_rows,
+        layer_gradients=layer_gradients,
     )
 
 

@@ -26,6 +26,7 @@ ROUGHNESSES = {
 }
 PROBABILITY = "the redder a place, the more probable the second class is to the network, the bluer, the first"
 REGION = "the colour of a place is the class that the network names there"
+DEEP = 3  # hidden layers: with fewer there is no course from layer to layer
 QUARTILES = "median over seeds and the middle half of them, on one batch per epoch"
 
 
@@ -50,7 +51,8 @@ class FigureSpec:
 
     `caption` and `reading`, how to read it, may name {n}, {lr}, {subject}, {without}, {with_bn}, {pair} and {shading}.
     `draw` gets the comparison and as many Axes as there are `panels`, side by side in the file, one under the other on
-    the page. `is_empty` says whether the title is all that there is to see.
+    the page. `applies` says whether these networks have such a figure, `is_empty` whether the title is all that there
+    is to see.
     """
 
     name: str
@@ -59,7 +61,7 @@ class FigureSpec:
     reading: str
     draw: Callable[..., None]
     panels: int = 1
-    needs_plane: bool = False
+    applies: Callable[[Comparison], bool] = lambda comparison: True
     is_empty: Callable[[Comparison], bool] = lambda comparison: False
 
     def save(self, comparison: Comparison, folder: Path) -> Picture:
@@ -76,9 +78,7 @@ class FigureSpec:
 def draw_all(comparison: Comparison, folder: Path) -> list[Picture]:
     """Write all figures into `folder`; return them in the order to show them in."""
     (folder / "figures").mkdir(parents=True, exist_ok=True)
-    is_plane = all(len(surface) > 0 for surface in comparison.surfaces.values())
-    shown = [figure for figure in FIGURES if is_plane or not figure.needs_plane]
-    return [figure.save(comparison, folder) for figure in shown]
+    return [figure.save(comparison, folder) for figure in FIGURES if figure.applies(comparison)]
 
 
 def _words(comparison: Comparison) -> dict[str, str]:
@@ -94,6 +94,16 @@ def _words(comparison: Comparison) -> dict[str, str]:
         "pair": contrast.pair,
         "shading": PROBABILITY if len(comparison.classes) == 2 else REGION,
     }
+
+
+def _have_plane(comparison: Comparison) -> bool:
+    return all(len(surface) > 0 for surface in comparison.surfaces.values())
+
+
+def _are_deep(comparison: Comparison) -> bool:
+    """Return whether there are layers between the first and the last hidden one, in either arm."""
+    gradients = tables.tabulate_layer_gradients(comparison).values()
+    return any(len(by_epoch[1]) >= DEEP for by_epoch in gradients)
 
 
 def _has_no_sweep(comparison: Comparison) -> bool:
@@ -139,6 +149,11 @@ def _draw_landscape(comparison: Comparison, *panels: Axes) -> None:
     figures.draw_log_bands(panels, quartiles, ROUGHNESSES, comparison.trainings.contrast.labels)
 
 
+def _draw_layer_gradients(comparison: Comparison, axes: Axes) -> None:
+    gradients = tables.tabulate_layer_gradients(comparison)
+    figures.draw_layer_gradients(axes, gradients, comparison.trainings.contrast.labels)
+
+
 def _draw_dead_layers(comparison: Comparison, axes: Axes) -> None:
     shares = tables.tabulate_dead_layers(comparison)
     figures.draw_dead_layers(axes, shares, comparison.trainings.contrast.labels)
@@ -169,7 +184,7 @@ FIGURES = (
         " Where a network is right, dots have the colour of their place.",
         draw=_draw_boundaries,
         panels=2,
-        needs_plane=True,
+        applies=_have_plane,
     ),
     FigureSpec(
         "figures/learning_rates",
@@ -199,6 +214,17 @@ FIGURES = (
         " on it.",
         draw=_draw_landscape,
         panels=len(ROUGHNESSES),
+    ),
+    FigureSpec(
+        "figures/layer_gradients",
+        titles.layer_gradients_title,
+        caption="median over {n} seeds and the middle half of them, at the first step of an epoch; solid: the first"
+        " epoch, dashed: the last",
+        reading="The norm of the gradient of each hidden layer's weights over that of the last hidden layer's. Where a"
+        " line falls to the right, the gradient grows from layer to layer on its way to the inputs; where it rises, it"
+        " vanishes on that way.",
+        draw=_draw_layer_gradients,
+        applies=_are_deep,
     ),
     FigureSpec(
         "figures/dead_layers",

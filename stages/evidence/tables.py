@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 from math import nan
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from stages import ARMS
+from stages import ARMS, LAYER_GRADIENT
 from stages.evidence.comparison import Comparison
 from stages.evidence.endpoints import log_rate_at_mark, shared_mark
 from stages.evidence.paired import ratio_of_medians, wilson_interval
-from stages.history.curves import median_seed, summarize_quartiles
+from stages.history.curves import QUARTILES, median_seed, summarize_quartiles
 from stages.history.moments import mean_interval
 
 
@@ -66,6 +67,25 @@ def tabulate_dead_layers(comparison: Comparison) -> dict[str, pd.DataFrame]:
             "dead_layer_ci_high": intervals[:, 1],
         }
         tables[arm] = pd.DataFrame(columns)
+    return tables
+
+
+def tabulate_layer_gradients(comparison: Comparison) -> dict[str, dict[int, pd.DataFrame]]:
+    """Return of each arm, by epoch (the first and the last), a row per hidden layer: how large its gradient is.
+
+    Columns: layer, gradient, gradient_ci_low, gradient_ci_high: the norm of the gradient of its weights over that of
+    the last hidden layer's, at the first step of the epoch; median and quartiles over seeds.
+    """
+    tables = {}
+    for arm, gradients in comparison.layer_gradients.items():
+        names = [name for name in gradients.columns if name.startswith(LAYER_GRADIENT)]
+        by_epoch = {}
+        for row in summarize_quartiles(gradients, names).to_dict("records"):
+            columns: dict[str, Any] = {"layer": np.arange(1, len(names) + 1)}
+            for suffix in QUARTILES:
+                columns[f"gradient{suffix}"] = 10.0 ** np.array([row[name + suffix] for name in names])
+            by_epoch[int(row["epoch"])] = pd.DataFrame(columns)
+        tables[arm] = by_epoch
     return tables
 
 

@@ -98,6 +98,28 @@ def landscape_title(comparison: Comparison) -> str:
     )
 
 
+def layer_gradients_title(comparison: Comparison) -> str:
+    """Give the ratio of the first hidden layer's gradient to the last one's, at the start and at the end."""
+    start, end = [], []
+    for by_epoch in tables.tabulate_layer_gradients(comparison).values():
+        start.append(_median_ratio(by_epoch[min(by_epoch)]))
+        end.append(_median_ratio(by_epoch[max(by_epoch)]))
+    contrast = comparison.trainings.contrast
+    return (
+        "Gradient of the first hidden layer over that of the last one, median (middle half) over seeds:\n"
+        f"at the first step {contrast.compare(*start)};\nin the last epoch {contrast.compare(*end)}"
+    )
+
+
+def _median_ratio(layers: pd.DataFrame) -> str:
+    """Return the first layer's ratio and its quartiles."""
+    first = layers.iloc[0]
+    if not np.isfinite(first["gradient"]):
+        return "undefined"
+    ratio, low, high = (_round(first[name]) for name in ("gradient", "gradient_ci_low", "gradient_ci_high"))
+    return f"{ratio} ({low} to {high})"
+
+
 def dead_layers_title(comparison: Comparison) -> str:
     """Give the shares of networks with a dead layer, before and after training."""
     start, end = [], []

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from pyarrow import parquet
 
-from stages import ARMS, EXACT, MEASURES
+from stages import ARMS, EXACT, LAYER_GRADIENT, MEASURES
 from stages.evidence.endpoints import final_accuracy
 from stages.history.wording import BATCH_NORM, Contrast
 
@@ -152,3 +152,12 @@ class PairedTrainings:
 def read_diagnostics(path: str | Path) -> pd.DataFrame:
     """Read of diagnostics.parquet what is looked at: seed, epoch, and all but the percentiles."""
     return pd.read_parquet(path, columns=["seed", "epoch", *LOOKED_AT])
+
+
+def read_layer_gradients(path: str | Path, epochs: int) -> pd.DataFrame:
+    """Read of diagnostics.parquet the gradients of the hidden layers at the first step of the first and last epoch.
+
+    Columns: seed, epoch, layer_gradient_1 and so on. What puts out the logits is no hidden layer.
+    """
+    names = [name for name in parquet.read_schema(path).names if name.startswith(LAYER_GRADIENT)]
+    return pd.read_parquet(path, columns=["seed", "epoch", *names[:-1]], filters=[("epoch", "in", [1, epochs])])

@@ -9,7 +9,14 @@ from torch import Tensor, nn
 
 from stages.training.masks import kept_values
 from stages.training.replicas import select, state_tensors
-from stages.training.step_measures import OF_A_STEP, Step, build_variants, measure_step
+from stages.training.step_measures import (
+    OF_A_STEP,
+    Step,
+    build_variants,
+    layer_gradient_columns,
+    layer_gradients,
+    measure_step,
+)
 from stages.training.tables import Table
 from stages.training.unit_measures import (
     OF_A_UNIT,
@@ -37,7 +44,7 @@ class Diagnostics:
         self.seeds = seeds
         self.lr = lr
         self.replicas = replicas
-        self.epochs: list[dict[str, np.ndarray]] = []  # of each epoch, each of DIAGNOSTICS as (S,)
+        self.epochs: list[dict[str, np.ndarray]] = []  # of each epoch, each column as (S,)
         self._step: Step | None = None  # the one that is being taken
         self._of_step: dict[str, np.ndarray] = {}
         self._inputs: Tensor | None = None  # of the layers, after the last epoch
@@ -50,6 +57,7 @@ class Diagnostics:
         start = self._in_a_row(parameters)
         gradient = self._in_a_row(parameter.grad for parameter in parameters if parameter.grad is not None)
         kept = kept_values(network, self.replicas)
+        self._of_step |= layer_gradients(network, self.replicas)
         self._step = Step(start, start, gradient, x[self.replicas], y[self.replicas], kept)
 
     def after_step(self, network: nn.Sequential) -> None:
@@ -72,20 +80,21 @@ class Diagnostics:
         inputs = layer_inputs(passed)
         shift = undefined if self._inputs is None else input_shift(self._inputs, inputs)
         self._inputs = inputs
-        measured = dict.fromkeys(OF_A_STEP, undefined) | self._of_step | {"input_shift": shift}
+        measured = dict.fromkeys(OF_A_STEP, undefined) | {"input_shift": shift}
         measured |= unit_percentiles(passed)
         measured["dead_layer"] = dead_layers(watched, self._rows(DEAD_ROWS))
-        self.epochs.append(measured)
+        measured |= dict.fromkeys(layer_gradient_columns(network), undefined)
+        self.epochs.append(measured | self._of_step)
 
     def table(self) -> pd.DataFrame:
-        """Return one row per (seed, epoch): `seed`, `epoch`, `DIAGNOSTICS`; NaN where not defined.
+        """Return one row per (seed, epoch): `seed`, `epoch`, `DIAGNOSTICS`, `layer_gradients`; NaN where not defined.
 
         Row e tells of epoch e: its first step, the inputs after it against those before it, and after it a unit's
         percentiles and the dead layers. Epoch 0, before training, has these last two alone.
         """
         index = pd.MultiIndex.from_product([self.seeds, range(len(self.epochs))], names=["seed", "epoch"])
         columns = {}
-        for name in DIAGNOSTICS:
+        for name in self.epochs[0]:
             values = np.stack([measured[name] for measured in self.epochs], axis=-1)  # (S, E)
             columns[name] = values.ravel()
         return pd.DataFrame(columns, index=index).reset_index()

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from stages import LAYER_GRADIENT
 from stages.training.layers import StackedLinear, gradient_of, write_gradient
 from stages.training.loss import cross_entropy
 from stages.training.masks import set_masks
@@ -69,6 +70,31 @@ def measure_step(variants: nn.Sequential, step: Step, lr: float) -> dict[str, np
     measured = covariate_shift(here.where(of_layer, 0), of_moved.where(of_layer, 0))
     measured |= landscape(losses[-len(along) :], here - of_along, step.before - along)
     return {name: values.cpu().numpy() for name, values in measured.items()}
+
+
+@torch.no_grad()
+def layer_gradients(network: nn.Sequential, replicas: slice) -> dict[str, np.ndarray]:
+    """Return how large the gradient is, layer by layer, in some replicas: (S,) for each dense layer, by its column.
+
+    log10 of the norm of the gradient of its weights, as it is in the parameters, over that of the last hidden dense
+    layer; NaN where either is zero, as behind a dead layer.
+    """
+    norms = []
+    for layer in network:
+        if isinstance(layer, StackedLinear):
+            norms.append(_norm(gradient_of(layer.weight)[replicas].flatten(1).double()))  # (S,)
+    last_hidden = norms[-2]
+    columns = {}
+    for name, norm in zip(layer_gradient_columns(network), norms, strict=True):
+        ratio = norm / last_hidden
+        columns[name] = ratio.where((norm != 0) & (last_hidden != 0), torch.nan).log10().cpu().numpy()
+    return columns
+
+
+def layer_gradient_columns(network: nn.Sequential) -> list[str]:
+    """Return the columns of `layer_gradients`: one for each dense layer, counted from 1; the last puts out logits."""
+    dense = sum(isinstance(layer, StackedLinear) for layer in network)
+    return [f"{LAYER_GRADIENT}{number}" for number in range(1, dense + 1)]
 
 
 def parameter_layers(network: nn.Sequential) -> tuple[Tensor, Tensor]:
