@@ -4,6 +4,7 @@ import json
 import re
 from itertools import combinations
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -15,13 +16,15 @@ from sklearn.datasets import make_circles
 
 from stages import MEASURES as MEASURES_OF_EPOCHS
 from stages.datasets import load_source, read_csv, split_rows
+from stages.evidence.trainings import Curves
 from stages.evidence.verdicts import NO_PRACTICAL_DIFFERENCE, REFUTED, SUPPORTED
 from stages.params import load_params
-from studies import experiments, measures, report
+from studies import dropout, experiments, measures, report
 from studies.experiments import STUDIES, Study, Variant, is_current, load_studies, run_missing
 from studies.green_line import FACTORS, SPLITS, worth_of_factors
 from studies.measures import (
     Number,
+    claim_number,
     crossed_mean_of,
     mean_of,
     ratio_of,
@@ -33,6 +36,7 @@ from studies.measures import (
 )
 from studies.other_data import HEADS
 from studies.overfit import _measure, last_epochs
+from studies.rows import variances
 from studies.sigmoid import MEASURES, stability
 
 ROOT = Path(__file__).parents[1]
@@ -263,6 +267,32 @@ def test_numbers_come_with_their_intervals() -> None:
     assert (slope.value, slope.ci_low, slope.ci_high) == (1, 1, 1)
     delta = np.sqrt((1 / 4 + 1 / 16) / 400)  # the delta method: var(a / b) for means 1 and 2, variances 1 / 400
     assert (ratio.ci_high - ratio.ci_low) / (2 * 1.96) == pytest.approx(delta, rel=0.15)
+
+
+def test_variances_between_draws_and_between_pairs_are_told_apart() -> None:
+    random = np.random.default_rng(0)
+    found = []
+    for _ in range(400):
+        pairs = random.normal(0.5 * random.normal(size=(20, 1)), 2.0, size=(20, 64))  # of draws 0.25, of pairs 4
+        found.append(variances(pairs.mean(axis=1), pairs.std(axis=1, ddof=1) / 8, 64))
+    assert np.mean(found, axis=0) == pytest.approx([0.25, 4], rel=0.05)
+    assert variances(np.array([1.0, 1.0]), np.array([0.1, 0.1]), 25) == pytest.approx((0, 0.25))  # never below none
+
+
+def test_what_dropout_is_compared_by() -> None:
+    loss = np.array([[0.9, 0.8], [0.5, 0.7], [0.6, 1.0]])  # (E, S)
+    found = dropout.measure(Curves(train_loss=loss - 0.2, train_accuracy=loss, val_loss=loss, val_accuracy=loss))
+    assert found["gap"] == pytest.approx([0.2, 0.2])
+    assert found["best"] == pytest.approx([0.5, 0.7])  # of the whole training
+    assert found["accuracy"] == pytest.approx([0.55, 0.85])
+
+
+def test_a_number_of_a_claim_is_that_of_its_reading() -> None:
+    row = {"name": "steadier", "estimate": 1.0, "ci_low": 0.0, "ci_high": 2.0, "n": 9, "verdict": "refuted"}
+    row |= {f"best_rate_{name}": value for name, value in row.items() if name != "name"} | {"best_rate_estimate": 3.0}
+    run = SimpleNamespace(experiment="only", claims=lambda: pd.DataFrame([row]))
+    assert claim_number("one", "", run, "steadier") == Number("one", "", 1.0, 0.0, 2.0, 9, "only", "refuted")
+    assert claim_number("one", "", run, "steadier", "best_rate").value == 3.0
 
 
 def test_a_template_shows_a_number_with_its_interval_or_alone() -> None:
