@@ -15,7 +15,7 @@ from stages.evidence.claims import CLAIMS
 from stages.evidence.selection import select_rates
 from stages.evidence.trainings import Sweep
 from studies.experiments import Outputs, Study
-from studies.measures import Analysis, Number, claim_number, mean_of, share_of
+from studies.measures import Analysis, Number, claim_number, mean_of, share_of, slopes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,7 +55,9 @@ def _of_setting(key: str, where: str, run: Outputs, depth: int) -> list[Number]:
         numbers.append(share_of(f"{key}_{arm}_learned", what, accuracy >= LEARNED, run.experiment))
         if depth > 2:
             what = f"squared gradient norm, growth per layer towards the input before training, {label}, {where}"
-            numbers.append(mean_of(f"{key}_{arm}_growth", what, gradient_growth(run.diagnostics(arm)), run.experiment))
+            numbers.append(
+                mean_of(f"{key}_{arm}_growth", what, gradient_growth(run.diagnostics(arm), depth), run.experiment)
+            )
     table = run.claims().set_index("name")
     for claim in CLAIMS:
         found = table.loc[claim.name]
@@ -73,9 +75,16 @@ def _of_setting(key: str, where: str, run: Outputs, depth: int) -> list[Number]:
     return numbers
 
 
-def gradient_growth(diagnostics: pd.DataFrame) -> np.ndarray:
-    """PLACEHOLDER."""
-    return np.linspace(1.2, 1.5, diagnostics["seed"].nunique())
+def gradient_growth(diagnostics: pd.DataFrame, depth: int) -> np.ndarray:
+    """Return the factor by which the squared norm of the gradient grows per layer towards the input, (S,).
+
+    In the first step, and over the dense layers of one shape: the second to the last hidden one. The slope is that of
+    least squares on the logarithm.
+    """
+    first = diagnostics[diagnostics["epoch"] == 1]
+    layers = range(2, depth + 1)
+    logs = first[[f"layer_gradient_{layer}" for layer in layers]].to_numpy().T  # (layers, S)
+    return 10 ** (-2 * slopes(logs, layers))
 
 
 def _accuracy_at_best_rate(sweep: Sweep) -> np.ndarray:

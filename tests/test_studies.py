@@ -20,6 +20,7 @@ from stages.evidence.trainings import Curves
 from stages.evidence.verdicts import NO_PRACTICAL_DIFFERENCE, REFUTED, SUPPORTED
 from stages.params import load_params
 from studies import dropout, experiments, measures, report
+from studies.depth import gradient_growth
 from studies.experiments import STUDIES, Study, Variant, is_current, load_studies, run_missing
 from studies.green_line import FACTORS, SPLITS, worth_of_factors
 from studies.measures import (
@@ -367,6 +368,7 @@ def project(small_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 RUN = """
 import json, sys
 from pathlib import Path
+from studies.depth import gradient_growth
 from studies.experiments import Outputs, experiment_revisions, is_current, load_study, run_missing
 
 study = load_study(Path(sys.argv[1]))
@@ -527,3 +529,12 @@ def test_a_finding_is_three_sentences_under_a_figure(study: Study) -> None:
     assert len(re.findall(r"\.(?= [A-Z]|$)", text)) == 3, text
     assert "nan" not in text
     assert (ROOT / report.FIGURES / f"{study.name}.png").exists()
+
+
+def test_gradients_that_grow_by_a_factor_per_layer_show_it() -> None:
+    growth = np.array([1.5, 1.0, 0.8])  # of the squared norm, per layer towards the input
+    table = pd.DataFrame({"epoch": 1, "seed": range(3)})
+    for layer in range(1, 6):
+        table[f"layer_gradient_{layer}"] = 9.0 if layer in (1, 5) else (4 - layer) / 2 * np.log10(growth)
+    later = table.assign(epoch=2, layer_gradient_2=7.0)
+    np.testing.assert_allclose(gradient_growth(pd.concat([table, later]), depth=4), growth)
