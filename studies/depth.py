@@ -54,10 +54,10 @@ def _of_setting(key: str, where: str, run: Outputs, depth: int) -> list[Number]:
         what = f"share of networks that learn, {label}, {where}"
         numbers.append(share_of(f"{key}_{arm}_learned", what, accuracy >= LEARNED, run.experiment))
         if depth > 2:
-            what = f"squared gradient norm, growth per layer towards the input before training, {label}, {where}"
-            numbers.append(
-                mean_of(f"{key}_{arm}_growth", what, gradient_growth(run.diagnostics(arm), depth), run.experiment)
-            )
+            growth = gradient_growth(run.diagnostics(arm), depth)
+            alive = growth[np.isfinite(growth)]  # behind a dead layer there is no gradient
+            what = f"squared gradient norm, growth per layer towards the input in the first step, {label}, {where}"
+            numbers.append(mean_of(f"{key}_{arm}_growth", what, alive, run.experiment))
     table = run.claims().set_index("name")
     for claim in CLAIMS:
         found = table.loc[claim.name]
