@@ -126,6 +126,11 @@ function extent(values, room) {
   return [Math.max(0, low - room), Math.min(1, high + room)];
 }
 
+// Return a range with room on top for the name of a curve that ends there.
+function withRoom([low, high]) {
+  return [low, high + 0.1 * (high - low)];
+}
+
 // --- one pair
 
 const pairRange = extent(ARMS.flatMap((arm) => [...counts[arm]]).map((count) => count / pairs.rows), 0.04);
@@ -134,7 +139,7 @@ function drawPairCurves() {
   const both = byArm((arm) => accuracies(arm, state.pair));
   const ends = compare(...ARMS.map((arm) => finals[arm][state.pair].toFixed(2)));
   const label = `Validation accuracy of one pair over ${lastEpoch} epochs; at the end ${ends}`;
-  const chart = newChart(find("curves"), { label, x: [0, lastEpoch], y: pairRange, height: 19 });
+  const chart = newChart(find("curves"), { label, x: [0, lastEpoch], y: withRoom(pairRange), height: 19 });
   const [xTicks, yTicks] = [ticks(0, lastEpoch, 5), ticks(...pairRange, 5)];
   drawAxes(chart, { xTitle: "epoch", yTitle: "validation accuracy", xTicks, yTicks });
   drawMark(chart, data.majority, "always the majority class");
@@ -429,7 +434,7 @@ function unpackBand(packed) {
 function drawRateCurves() {
   const band = bands[state.rate];
   const label = `Mean validation accuracy over epochs at learning rate ${rates[state.rate].lr}`;
-  const chart = newChart(find("rate-curves"), { label, x: [0, lastEpoch], y: rateRange, height: 19 });
+  const chart = newChart(find("rate-curves"), { label, x: [0, lastEpoch], y: withRoom(rateRange), height: 19 });
   const [xTicks, yTicks] = [ticks(0, lastEpoch, 5), ticks(...rateRange, 5)];
   drawAxes(chart, { xTitle: "epoch", yTitle: "mean validation accuracy", xTicks, yTicks });
   drawMark(chart, data.majority, "always the majority class");

@@ -152,7 +152,7 @@ def _describe_difference(pair: Sequence[np.ndarray], comparison: Comparison, for
     mean, _, high = mean_interval(bn - baseline, comparison.confidence)
     reach = comparison.rules.widening(len(bn)) * (high - mean)
     low, high = mean - reach, mean + reach
-    return f"difference {mean:+{form}}, {100 * comparison.confidence:g}% interval {low:+{form}} to {high:+{form}}"
+    return f"difference {mean:+z{form}}, {100 * comparison.confidence:g}% interval {low:+z{form}} to {high:+z{form}}"
 
 
 def _target(pair: Sequence[np.ndarray], comparison: Comparison) -> float | None:
