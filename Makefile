@@ -27,9 +27,10 @@ readme: setup  ## write into README.md the numbers of results/metrics.json and w
 listings: setup  ## run the commands of the pages in fresh clones, and write what they print into them; one: PAGES=README.md
 	python -m docs.listings $(PAGES)
 
-page: setup  ## copy the report of the default run to docs/index.html, where it can be served
+page: setup  ## copy the report of the default run to docs/index.html, where it can be served; take its picture
 	dvc repro
 	cp results/report.html docs/index.html
+	python -m docs.picture
 
 test: setup  ## run the tests, one process per core
 	pytest --numprocesses logical --dist loadgroup --no-loadscope-reorder

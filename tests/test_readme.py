@@ -51,6 +51,10 @@ def test_the_served_page_is_that_of_the_committed_run() -> None:
     assert hashlib.md5(served.stdout).hexdigest() == report["md5"]
 
 
+def test_the_picture_of_the_page_is_small() -> None:
+    assert (ROOT / "docs/page.png").stat().st_size < 150_000
+
+
 def test_readme_holds_what_the_studies_found() -> None:
     numbers = read_numbers(ROOT / "studies/results.csv")
     assert readme.write_studies(README, load_studies(), numbers) == README
