@@ -1,6 +1,7 @@
 """Where work runs that can be cut into tasks: in this process, on all cores of this machine, or on a Dask cluster.
 
-STUDY_ENGINE        inline (default), loky: processes on this machine, or dask
+STUDY_ENGINE        auto (default): loky where there is work for several processes, else inline;
+                    inline: this process, loky: processes on this machine, or dask
 STUDY_DASK_ADDRESS  of the Dask scheduler, as in tcp://127.0.0.1:8786
 STUDY_DEVICE        auto (default): CUDA where there is one, cpu, or cuda
 
@@ -21,8 +22,11 @@ from typing import Any, TypeVar
 
 from stages import InputError, shorten
 
-ENGINES = ("inline", "loky", "dask")
+ENGINES = ("auto", "inline", "loky", "dask")
 DEVICES = ("auto", "cpu", "cuda")
+# Steps of all blocks together, 2 to 6 ms each in blocks of full size: on two cores half the time of these is about what
+# workers take to start and to import PyTorch, 3 s (benchmarks/blocks.md, on the same machine).
+STEPS_WORTH_WORKERS = 2000
 DEATHS = 3  # of workers, until it must be the work that kills them
 SECONDS_TO_CONNECT = 10
 SECONDS_TO_NOTICE = 0.5  # for a worker, that its parent is gone
@@ -32,21 +36,31 @@ Result = TypeVar("Result")
 
 
 class Engine:
-    """Runs functions, which workers must be able to import. `inline`: in this process, so they may call back."""
+    """Runs functions, which workers must be able to import, unless they run here."""
 
     def __init__(self) -> None:
         self.name = _read_choice("STUDY_ENGINE", ENGINES)
         self.device = _read_choice("STUDY_DEVICE", DEVICES)
-        self.inline = self.name == "inline"
         self._client = _connect() if self.name == "dask" else None
         if self.device == "cuda" and self.name != "dask":  # Dask's workers have devices of their own
-            from stages.training.blocks import find_device  # PyTorch, which otherwise loads while MLflow connects
+            _find_device(self.device)
 
-            find_device(self.device)
+    def runs_here(self, blocks: int, steps: int) -> bool:
+        """Return whether a training of so many blocks, and of so many steps in all of them, runs in this process.
 
-    def run(self, function: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result]:
-        """Yield function(task) for each task, in their order; the work of a worker that dies is done again."""
-        if self.inline:
+        By STUDY_ENGINE; `auto` lets workers have several blocks, unless they are done before workers have started, or
+        would all want the one CUDA device.
+        """
+        if self.name != "auto":
+            return self.name == "inline"
+        return blocks == 1 or steps < STEPS_WORTH_WORKERS or _find_device(self.device) == "cuda"
+
+    def run(self, function: Callable[[Task], Result], tasks: Sequence[Task], *, here: bool) -> Iterator[Result]:
+        """Yield function(task) for each task, in their order; `here`: in this process, so it may call back.
+
+        The work of a worker that dies is done again.
+        """
+        if here:
             yield from map(function, tasks)
             return
         if self._client:
@@ -62,7 +76,7 @@ class Engine:
                 deaths += 1
                 if deaths > DEATHS:
                     way_out = "on every core; LOKY_MAX_CPU_COUNT=1 or STUDY_ENGINE=inline trains one at a time"
-                    raise _too_many_deaths(self.name, deaths, way_out) from None
+                    raise _too_many_deaths("loky", deaths, way_out) from None
                 print(f"note: a worker process died; done so far: {done} of {len(tasks)}", file=sys.stderr)
 
     def __enter__(self) -> "Engine":
@@ -71,6 +85,12 @@ class Engine:
     def __exit__(self, *exception: object) -> None:
         if self._client:
             self._client.close()
+
+
+def _find_device(name: str) -> str:
+    from stages.training.blocks import find_device  # PyTorch, which otherwise loads while MLflow connects
+
+    return find_device(name)
 
 
 def _run_on_loky(function: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result]:

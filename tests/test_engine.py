@@ -25,7 +25,7 @@ from conftest import ROOT, normalization
 
 from stages import InputError, run_stage, train_bn
 from stages.arm.parts import ArmParts
-from stages.engine import Engine
+from stages.engine import STEPS_WORTH_WORKERS, Engine
 from stages.history.curves import moments_by_epoch, summarize_epochs, tabulate_curves
 from stages.training import blocks
 from stages.training.blocks import BlockTask, TrainedBlock, cut_blocks, train_block
@@ -53,12 +53,15 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def train(
-    tables: tuple[Table, Table], folder: Path, function: Callable[[BlockTask], TrainedBlock] = train_block
+    tables: tuple[Table, Table],
+    folder: Path,
+    function: Callable[[BlockTask], TrainedBlock] = train_block,
+    steps: int = 0,
 ) -> dict[str, str]:
     """Train on the engine that the environment names; return the checksum of all that it leaves."""
     tasks = [BlockTask(*tables, ARCHITECTURE, block, 0.1) for block in cut_blocks(SCHEDULE, ARCHITECTURE)]
     with Engine() as engine, ArmParts(folder / "parts", SCHEDULE.learning_rates, 0.1) as parts:
-        for block in engine.run(function, tasks):
+        for block in engine.run(function, tasks, here=engine.runs_here(len(tasks), steps)):
             parts.add(block)
         parts.write_history(folder / "history.parquet")
         parts.write_diagnostics(folder / "diagnostics.parquet")
@@ -75,6 +78,11 @@ def die_once_then_train(task: BlockTask, marker: Path) -> TrainedBlock:
     return train_block(task)
 
 
+def train_elsewhere(task: BlockTask, parent: int) -> TrainedBlock:
+    assert os.getpid() != parent
+    return train_block(task)
+
+
 def die_always(task: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -88,8 +96,8 @@ def for_minutes(number):
 STAGE = """
 import work
 from stages import run_stage
-from stages.engine import Engine
-run_stage(lambda: list(Engine().run(work.for_minutes, [0, 1])))
+from stages.engine import STEPS_WORTH_WORKERS, Engine
+run_stage(lambda: list(Engine().run(work.for_minutes, [0, 1], here=False)))
 """
 
 
@@ -208,6 +216,40 @@ def test_curves_add_up_over_blocks(tables: tuple[Table, Table]) -> None:
 
 
 @pytest.mark.whole
+@pytest.mark.parametrize(
+    ("engine", "blocks", "steps", "here"),
+    [
+        (None, 1, 10**9, True),
+        (None, 2, STEPS_WORTH_WORKERS - 1, True),  # done before workers have started
+        (None, 2, STEPS_WORTH_WORKERS, False),
+        ("auto", 2, STEPS_WORTH_WORKERS, False),
+        ("inline", 2, STEPS_WORTH_WORKERS, True),
+        ("loky", 1, 1, False),
+    ],
+)
+def test_several_blocks_are_for_workers(
+    monkeypatch: pytest.MonkeyPatch, engine: str | None, blocks: int, steps: int, here: bool
+) -> None:
+    if engine:
+        monkeypatch.setenv("STUDY_ENGINE", engine)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert Engine().runs_here(blocks, steps) is here
+
+
+def test_workers_do_not_share_a_cuda_device_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert Engine().runs_here(2, STEPS_WORTH_WORKERS)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="workers would share the CUDA device")
+def test_by_default_workers_give_the_same_bytes(
+    tables: tuple[Table, Table], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")
+    here = train(tables, tmp_path)
+    assert train(tables, tmp_path, partial(train_elsewhere, parent=os.getpid()), STEPS_WORTH_WORKERS) == here
+
+
 @pytest.mark.parametrize("processes", ["1", "2"])
 def test_processes_on_this_machine_give_the_same_bytes(
     tables: tuple[Table, Table], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: str
@@ -236,14 +278,17 @@ def test_work_that_kills_every_worker_ends(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")
     monkeypatch.setattr("stages.engine.DEATHS", 1)
     with Engine() as engine, pytest.raises(InputError) as error:
-        list(engine.run(die_always, [1, 2]))
+        list(engine.run(die_always, [1, 2], here=False))
     assert re.fullmatch(r"STUDY_ENGINE = 'loky': 2 worker processes died, .*", str(error.value))  # one line
 
 
 @pytest.mark.parametrize(
     ("variables", "message"),
     [
-        ({"STUDY_ENGINE": "lokky"}, "STUDY_ENGINE = 'lokky': expected one of inline, loky, dask; did you mean 'loky'?"),
+        (
+            {"STUDY_ENGINE": "lokky"},
+            "STUDY_ENGINE = 'lokky': expected one of auto, inline, loky, dask; did you mean 'loky'?",
+        ),
         ({"STUDY_DEVICE": "tpu0"}, "STUDY_DEVICE = 'tpu0': expected one of auto, cpu, cuda"),
         ({"STUDY_ENGINE": "dask"}, "STUDY_DASK_ADDRESS = '': expected an address as in tcp://127.0.0.1:8786"),
         (
@@ -307,7 +352,7 @@ def test_work_that_kills_every_worker_of_dask_ends(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("STUDY_ENGINE", "dask")
     monkeypatch.setenv("STUDY_DASK_ADDRESS", scheduler)
     with Engine() as engine, pytest.raises(InputError) as error:
-        list(engine.run(os._exit, [1]))
+        list(engine.run(os._exit, [1], here=False))
     assert re.fullmatch(r"STUDY_ENGINE = 'dask': 2 worker processes died, .*", str(error.value))  # one line
 
 
@@ -317,7 +362,7 @@ def test_a_scheduler_that_is_killed_ends_the_work(monkeypatch: pytest.MonkeyPatc
     with importlib.import_module("distributed").Client(scheduler, set_as_default=False) as client:
         process = client.run_on_scheduler(os.getpid)
     with Engine() as engine:
-        results = engine.run(time.sleep, [0, 300])
+        results = engine.run(time.sleep, [0, 300], here=False)
         next(results)
         os.kill(process, signal.SIGKILL)
         with pytest.raises(InputError) as error:

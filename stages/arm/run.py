@@ -22,6 +22,7 @@ Writes  in results/<arm>/
 Logs    an MLflow run for the arm with a child run per learning rate
 """
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -63,13 +64,19 @@ def run_arm(arm: str, params: Params, engine: Engine, run: StageRun) -> None:
         own_rows = pairs and pairs.of(block.seeds)
         tasks.append(BlockTask(train, val, architecture, block, params.lr, engine.device, own_rows))
     folder = Path("results", arm)
-    report = ArmReport(_title(arm, params), run, schedule, params.lr, blocks=len(tasks), inline=engine.inline)
+    here = engine.runs_here(len(tasks), steps=len(tasks) * _count_steps(schedule, train.rows))
+    report = ArmReport(_title(arm, params), run, schedule, params.lr, blocks=len(tasks), inline=here)
     with ArmParts(folder / PARTS, schedule.learning_rates, params.lr) as parts:
         _train_blocks(engine, tasks, parts, report)
         seed = _write_files(folder, parts, report.curves(), architecture)
     run.log_summary({"seconds_per_epoch": report.seconds / schedule.epochs})
     run.describe(_description(schedule, params.lr, seed), folder / "history.parquet", folder / "curves.csv")
     _log_files(run, arm, folder, example=train.x[:2].numpy())
+
+
+def _count_steps(schedule: Schedule, rows: int) -> int:
+    """Return how many steps the training on so many rows takes."""
+    return schedule.epochs * math.ceil(rows / schedule.batch_size)
 
 
 def _title(arm: str, params: Params) -> str:
@@ -79,9 +86,9 @@ def _title(arm: str, params: Params) -> str:
 
 def _train_blocks(engine: Engine, tasks: Sequence[BlockTask], parts: ArmParts, report: ArmReport) -> None:
     # A block that trains elsewhere cannot call back: it is heard of when it is done.
-    train = partial(train_block, on_epoch=report.on_epoch) if engine.inline else train_block
+    train = partial(train_block, on_epoch=report.on_epoch) if report.inline else train_block
     with report:
-        for block in engine.run(train, tasks):
+        for block in engine.run(train, tasks, here=report.inline):
             parts.add(block)
             report.add(block.history)
 
