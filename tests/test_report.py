@@ -1,5 +1,6 @@
 """What is told of a training: when the progress bar starts, and what MLflow gets of one block and of several."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,9 @@ import pandas as pd
 import pytest
 
 from stages import MEASURES
+from stages.arm import live
 from stages.arm import report as reporting
+from stages.arm.live import LiveCurves
 from stages.arm.report import ArmReport
 from stages.training.loop import Schedule
 
@@ -49,6 +52,11 @@ def listener(monkeypatch: pytest.MonkeyPatch) -> Listener:
     return listener
 
 
+@pytest.fixture
+def curves(tmp_path: Path) -> LiveCurves:
+    return LiveCurves(tmp_path / "curves.csv", draft=tmp_path / "draft")
+
+
 def measures(epoch: int) -> dict[str, np.ndarray]:
     values = np.arange(8.0).reshape(2, 4) / 10 + epoch  # (L, S)
     return dict.fromkeys(MEASURES, values)
@@ -63,8 +71,8 @@ def history(seeds: list[int]) -> pd.DataFrame:
     return pd.DataFrame(rows).astype(dict.fromkeys(MEASURES, float))
 
 
-def test_the_bar_counts_training_not_waiting_for_mlflow(listener: Listener) -> None:
-    with ArmReport("bn", listener, SCHEDULE, 0.1, blocks=1, inline=True) as report:
+def test_the_bar_counts_training_not_waiting_for_mlflow(listener: Listener, curves: LiveCurves) -> None:
+    with ArmReport("bn", listener, curves, SCHEDULE, 0.1, blocks=1, inline=True) as report:
         assert listener.events == []
         for epoch in range(3):
             report.on_epoch(epoch, measures(epoch))
@@ -72,8 +80,8 @@ def test_the_bar_counts_training_not_waiting_for_mlflow(listener: Listener) -> N
     assert listener.counted == 2  # epoch 0 is before training
 
 
-def test_one_block_here_is_logged_while_it_trains(listener: Listener) -> None:
-    with ArmReport("bn", listener, SCHEDULE, 0.1, blocks=1, inline=True) as report:
+def test_one_block_here_is_logged_while_it_trains(listener: Listener, curves: LiveCurves) -> None:
+    with ArmReport("bn", listener, curves, SCHEDULE, 0.1, blocks=1, inline=True) as report:
         report.on_epoch(0, measures(0))
         assert listener.logged[0]["val_loss"] == pytest.approx(0.55)  # the mean over seeds at the headline rate
         report.on_epoch(1, measures(1))
@@ -81,8 +89,10 @@ def test_one_block_here_is_logged_while_it_trains(listener: Listener) -> None:
 
 
 @pytest.mark.parametrize("inline", [True, False])
-def test_several_blocks_are_logged_as_one_once_the_last_is_done(listener: Listener, inline: bool) -> None:
-    with ArmReport("bn", listener, SCHEDULE, 0.1, blocks=2, inline=inline) as report:
+def test_several_blocks_are_logged_as_one_once_the_last_is_done(
+    listener: Listener, curves: LiveCurves, inline: bool
+) -> None:
+    with ArmReport("bn", listener, curves, SCHEDULE, 0.1, blocks=2, inline=inline) as report:
         assert listener.events == ["MLflow answers", "bar starts"]  # a store that is not there stops it at once
         report.add(history([0, 1]))
         assert listener.logged == {}
@@ -90,3 +100,32 @@ def test_several_blocks_are_logged_as_one_once_the_last_is_done(listener: Listen
     assert [listener.logged[epoch]["train_loss"] for epoch in range(3)] == [2.5, 3.5, 4.5]
     assert report.curves()["val_loss"].mean.tolist() == [2.5, 3.5, 4.5]
     assert listener.counted == (0 if inline else 4)  # inline, on_epoch counts
+
+
+def test_curves_grow_while_one_block_trains_here(
+    listener: Listener, curves: LiveCurves, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "SECONDS_BETWEEN", 0.0)
+    with ArmReport("bn", listener, curves, SCHEDULE, 0.1, blocks=1, inline=True) as report:
+        for epoch in range(3):
+            report.on_epoch(epoch, measures(epoch))
+            table = pd.read_csv(curves.path)
+            assert table["epoch"].tolist() == list(range(epoch + 1))
+            assert table["val_loss"].tolist() == pytest.approx([0.55 + each for each in range(epoch + 1)])
+            assert not curves.draft.exists()  # moved, so that nobody reads half a line
+
+
+def test_curves_are_written_once_a_second_at_most(curves: LiveCurves, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([100.0, 100.9, 101.0])
+    monkeypatch.setattr(live.time, "monotonic", lambda: next(clock))
+    lengths = []
+    for epoch in range(3):
+        curves.add({name: values[1] for name, values in measures(epoch).items()})
+        lengths.append(len(pd.read_csv(curves.path)))
+    assert lengths == [1, 1, 3]
+
+
+def test_one_block_of_several_writes_no_curves(listener: Listener, curves: LiveCurves) -> None:
+    with ArmReport("bn", listener, curves, SCHEDULE, 0.1, blocks=2, inline=True) as report:
+        report.on_epoch(0, measures(0))
+    assert not curves.path.exists()

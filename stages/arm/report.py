@@ -6,6 +6,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from stages import MEASURES
+from stages.arm.live import LiveCurves
 from stages.history.curves import moments_by_epoch
 from stages.history.moments import Moments
 from stages.tracking import StageRun
@@ -14,14 +15,26 @@ from stages.training.loop import Schedule
 
 
 class ArmReport:
-    """Tells of the training of an arm in `blocks`: MLflow, and a progress bar where stderr is a terminal.
+    """Tells of the training of an arm in `blocks`: MLflow, `curves`, and a progress bar where stderr is a terminal.
 
-    What is logged are means over all seeds. One block that trains in this process (`inline`) is logged while it trains;
-    else all epochs are, once the last block is there. `title` names the arm, `lr` is its headline rate.
+    What is logged are means over all seeds. One block that trains in this process (`inline`) is logged, and its curves
+    are written, while it trains; else all epochs are logged once the last block is there. `title` names the arm, `lr`
+    is its headline rate.
     """
 
-    def __init__(self, title: str, run: StageRun, schedule: Schedule, lr: float, *, blocks: int, inline: bool) -> None:
+    def __init__(
+        self,
+        title: str,
+        run: StageRun,
+        curves: LiveCurves,
+        schedule: Schedule,
+        lr: float,
+        *,
+        blocks: int,
+        inline: bool,
+    ) -> None:
         self.run = run
+        self.live_curves = curves
         self.rates = schedule.learning_rates
         self.headline = self.rates.index(lr)
         self.epochs = schedule.epochs
@@ -45,6 +58,7 @@ class ArmReport:
         bar.update(epoch > 0)
         if self.live:
             self._log(epoch, {name: Moments.of(measures[name]) for name in MEASURES})
+            self.live_curves.add({name: measures[name][self.headline] for name in MEASURES})
 
     def add(self, history: pd.DataFrame) -> None:
         """Report a block that is done."""

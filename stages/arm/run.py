@@ -13,7 +13,8 @@ Writes  in results/<arm>/
                           see stages/training/diagnostics.py. layer_gradient_1 to layer_gradient_D, one for each dense
                           layer, the last of which puts out the logits: log10 of the norm of the gradient of its
                           weights over that of the last hidden dense layer, at the first step of the epoch
-        curves.csv        at `lr`: epoch, and of each measure the mean over seeds and its 95% interval
+        curves.csv        at `lr`: epoch, and of each measure the mean over seeds and its 95% interval;
+                          written while one block trains here, too
         surface.csv       where there are two features: both on a grid, and P(class 1) of model.pt there (the most
                           probable class, where there are more than two); else no rows
         networks.npy      every network at `lr` as dense layers, (S, P) in float32: stages/training/folding.py; (S, 0)
@@ -32,6 +33,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from stages.arm.live import LiveCurves
 from stages.arm.parts import ArmParts
 from stages.arm.report import ArmReport
 from stages.arm.settings import build_architecture, build_schedule, describe_arms, notes_before
@@ -65,7 +67,8 @@ def run_arm(arm: str, params: Params, engine: Engine, run: StageRun) -> None:
         tasks.append(BlockTask(train, val, architecture, block, params.lr, engine.device, own_rows))
     folder = Path("results", arm)
     here = engine.runs_here(len(tasks), steps=len(tasks) * _count_steps(schedule, train.rows))
-    report = ArmReport(_title(arm, params), run, schedule, params.lr, blocks=len(tasks), inline=here)
+    live = LiveCurves(folder / "curves.csv", draft=folder / PARTS / "curves.csv")
+    report = ArmReport(_title(arm, params), run, live, schedule, params.lr, blocks=len(tasks), inline=here)
     with ArmParts(folder / PARTS, schedule.learning_rates, params.lr) as parts:
         _train_blocks(engine, tasks, parts, report)
         seed = _write_files(folder, parts, report.curves(), architecture)
