@@ -33,10 +33,10 @@ page: setup  ## copy the report of the default run to docs/index.html, where it 
 	python -m docs.picture
 
 test: setup  ## run the tests, one process per core
-	pytest --numprocesses logical --dist loadgroup --no-loadscope-reorder
+	pytest --numprocesses logical --dist loadfile --no-loadscope-reorder
 
 test-quick: setup  ## run the tests that need no DVC in a clone, no server and no browser
-	pytest --numprocesses logical --dist loadgroup --no-loadscope-reorder -m "not whole"
+	pytest --numprocesses logical --dist loadfile --no-loadscope-reorder -m "not whole"
 
 check: lint test  ## run the lint and the tests
 

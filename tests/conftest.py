@@ -32,7 +32,20 @@ OUR_VARIABLES = ("DVC_", "MLFLOW_", "GIT_")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 WHOLE = {"clone_project", "browse", "page", "scheduler"}  # fixtures: who uses one is left out of `make test-quick`
-APART = {"test_engine.py", "test_experiments.py", "test_kills.py"}  # their tests take long, and share nothing
+LONGEST = (
+    "test_server.py",  # needs no small project, while another process builds that
+    "test_experiments.py",
+    "test_kills.py",
+    "test_pipeline.py",
+    "test_engine.py",
+    "test_sharing.py",
+    "test_tracking.py",
+    "test_ui.py",
+    "test_register.py",
+    "test_calibration.py",
+    "test_page_in_browser.py",
+    "test_page.py",
+)
 NO_JOBS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # else a server starts seven processes for work not ours
 HANGS = 900  # seconds until a test says so: it is no test of how fast the machine is
 Build = Callable[[Path], object]
@@ -41,23 +54,20 @@ torch.set_num_threads(1)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has those that it starts with & ignore it
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist's own, which reads the groups, would come before
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
-    """Mark the tests that need DVC in a clone, a server or a browser; say what pytest-xdist runs together, and when.
+    """Mark the tests that need DVC in a clone, a server or a browser, and run the longest files first.
 
     Other tests that take more than three seconds are marked where they stand.
     """
     for item in items:
         if WHOLE.intersection(item.fixturenames):
             item.add_marker("whole")
-        if item.path.name not in APART:
-            item.add_marker(pytest.mark.xdist_group(item.path.name))
     items.sort(key=when_it_runs)
 
 
-def when_it_runs(item: pytest.Function) -> tuple[bool, bool]:
-    """Put the longest first; before them what needs no small project, while another process builds that."""
-    return item.path.name != "test_server.py", "whole" not in item.keywords
+def when_it_runs(item: pytest.Function) -> int:
+    """Return the place of a test's file: pytest-xdist gives whole files to its processes, in this order."""
+    return LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST)
 
 
 def normalization(kind: str = "batch", **changes: Any) -> Normalization:
