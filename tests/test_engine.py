@@ -329,9 +329,10 @@ def scheduler(tmp_path: Path) -> Iterator[str]:
     with ExitStack() as processes, (tmp_path / "dask.log").open("w") as log:
         for command in (scheduler, worker):
             command = [sys.executable, "-m", *command, "--scheduler-file", str(file)]
-            process = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=log, stderr=log)
+            options = {"stdout": log, "stderr": log, "start_new_session": True}
+            process = subprocess.Popen(command, env=environment, cwd=tmp_path, **options)
             processes.callback(process.wait)
-            processes.callback(process.terminate)
+            processes.callback(os.killpg, process.pid, signal.SIGKILL)  # asked to end, workers wait for a scheduler
             while not file.exists():
                 time.sleep(0.1)
         yield json.loads(file.read_text())["address"]
