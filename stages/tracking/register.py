@@ -34,7 +34,7 @@ def register_networks(experiment: str, folders: Mapping[str, Path]) -> Iterator[
         client = open_client(address)
         logged = {arm: _find_network(client, experiment, arm, folder) for arm, folder in folders.items()}
         if not client.search_registered_models(f"name = '{REGISTERED_MODEL}'"):
-            text = "The median network without (alias `baseline`) and with batch normalization (alias `bn`)"
+            text = "The median network of each arm: alias `baseline`, and alias `bn`, which has what baseline has not"
             client.create_registered_model(REGISTERED_MODEL, description=text)
         for arm, (run, model) in logged.items():
             version = _register(client, arm, run, model)
