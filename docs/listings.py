@@ -24,7 +24,7 @@ PAGES = ("README.md", "docs/mlflow.md", "docs/sharing.md", "docs/exercises.md")
 # Not run: what needs an hour, another machine or another site.
 LEFT_OUT = ("make test", "python3 -m venv", ".venv/bin/pip", "source")
 SERVERS = ("mlflow models serve",)
-RESULT = re.compile(r"^Final validation accuracy.*?(?=\n\n)", re.MULTILINE | re.DOTALL)
+RESULT = re.compile(r"^Final validation accuracy.*?\n\n.*?(?=\n\n)", re.MULTILINE | re.DOTALL)
 BLOCK = re.compile(r"^```(console|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -107,7 +107,7 @@ def run_page(text: str, shell: Shell) -> str:
 
 
 def shorten(output: str) -> str:
-    """Return an output without blanks at the ends of its lines; of a run, the result in numbers."""
+    """Return an output without blanks at the ends of its lines; of a run, the result and the verdicts."""
     result = RESULT.search(output)
     text = result[0] if result else output
     return "\n".join(line.rstrip() for line in text.strip("\n").splitlines())

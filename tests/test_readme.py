@@ -203,6 +203,8 @@ def test_text_after_commands_is_what_the_last_one_printed() -> None:
     assert shell.commands == ["make it", "say one"] * 2
 
 
-def test_listing_of_a_run_is_its_result() -> None:
-    printed = "Running stage\nFinal validation accuracy at 1\n  a  \n\nclaim\n  b  \n\nReport: x\nMLflow\n"
-    assert listings.shorten(printed) == "Final validation accuracy at 1\n  a"
+def test_listing_of_a_run_is_its_result_and_the_verdicts() -> None:
+    printed = (
+        "Running stage\nFinal validation accuracy at 1\n  a  \n\nverdict\n  b  \n\nsame rate\n\nReport: x\nMLflow\n"
+    )
+    assert listings.shorten(printed) == "Final validation accuracy at 1\n  a\n\nverdict\n  b"
