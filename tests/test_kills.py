@@ -72,7 +72,7 @@ def process_group(process: psutil.Process) -> int | None:
 
 
 def test_killed_repros_are_made_good_by_the_next(project: Path) -> None:
-    """Three are killed in a row: by each signal, and in each place. All pairs: tests/test_tracking.py, without DVC."""
+    """Three are killed in a row: by each signal once, and in each place once."""
     before = checksums(project)
     finished = query(project, "SELECT count(*) FROM runs WHERE status = 'FINISHED'")[0][0]
     for stage in ("train_bn", "compare"):  # a change that changes nothing: DVC runs them again

@@ -1,6 +1,7 @@
 """What is told of a training: when the progress bar starts, and what MLflow gets of one block and of several."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -117,7 +118,7 @@ def test_curves_grow_while_one_block_trains_here(
 
 def test_curves_are_written_once_a_second_at_most(curves: LiveCurves, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([100.0, 100.9, 101.0])
-    monkeypatch.setattr(live.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(live, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     lengths = []
     for epoch in range(3):
         curves.add({name: values[1] for name, values in measures(epoch).items()})
