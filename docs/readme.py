@@ -11,7 +11,7 @@ from typing import Any
 
 from stages import run_stage
 from stages.evidence.summary import format_p
-from stages.evidence.verdicts import INCONCLUSIVE
+from stages.evidence.verdicts import INCONCLUSIVE, NOT_MEASURED
 from stages.params import parse_yaml
 from studies.experiments import Study, load_studies
 from studies.report import RESULTS, Numbers, fill, read_numbers
@@ -69,7 +69,11 @@ def state_share(batch: Numbers) -> str:
 def state_landscape(batch: Numbers) -> str:
     """Return which definition of covariate shift is meant, and whether the loss landscape is smoother."""
     ratio = batch["roughness"]
-    compared = "rougher" if ratio.ci_low > 1 else "smoother" if ratio.ci_high < 1 else "neither smoother nor rougher"
+    compared = "not shown to be smoother or rougher"
+    if ratio.ci_low > 1:
+        compared = "rougher"
+    elif ratio.ci_high < 1:
+        compared = "smoother"
     santurkar = "[Santurkar et al. 2018](https://arxiv.org/abs/1805.11604)"
     return (
         f"Covariate shift is that of {santurkar}, of gradients; the loss along the gradient, smoother in their work, is"
@@ -84,7 +88,7 @@ def state_more_pairs(claims: Mapping[str, Any], batch: Numbers) -> str:
         readings = {"same_rate": claim, "best_rate": claim["best_rate"], "itself": claim["itself"]}
         for reading, here in readings.items():
             more = batch[f"{name}_{reading}"]
-            if here["verdict"] == INCONCLUSIVE != more.verdict:
+            if here["verdict"] == INCONCLUSIVE and more.verdict not in (INCONCLUSIVE, NOT_MEASURED):
                 decided.append(f"{CLAIMS[name][0]} {READINGS.get(reading, 'at the same rate')}: {more.verdict}")
     if not decided:
         return ""

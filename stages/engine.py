@@ -24,8 +24,8 @@ from stages import InputError, shorten
 
 ENGINES = ("auto", "inline", "loky", "dask")
 DEVICES = ("auto", "cpu", "cuda")
-# Steps of all blocks together, 2 to 6 ms each in blocks of full size: on two cores half the time of these is about what
-# workers take to start and to import PyTorch, 3 s (benchmarks/blocks.md, on the same machine).
+# Steps of all blocks together, 2 ms or more each in blocks of full size: on two cores half the time of these is about
+# what workers take to start and to import PyTorch (benchmarks/blocks.md).
 STEPS_WORTH_WORKERS = 2000
 DEATHS = 3  # of workers, until it must be the work that kills them
 SECONDS_TO_CONNECT = 10
@@ -48,12 +48,13 @@ class Engine:
     def runs_here(self, blocks: int, steps: int) -> bool:
         """Return whether a training of so many blocks, and of so many steps in all of them, runs in this process.
 
-        By STUDY_ENGINE; `auto` lets workers have several blocks, unless they are done before workers have started, or
-        would all want the one CUDA device.
+        By STUDY_ENGINE; `auto` lets workers have several blocks, unless they are done before workers have started,
+        would all want the one CUDA device, or the one core.
         """
         if self.name != "auto":
             return self.name == "inline"
-        return blocks == 1 or steps < STEPS_WORTH_WORKERS or _find_device(self.device) == "cuda"
+        short = blocks == 1 or steps < STEPS_WORTH_WORKERS
+        return short or _find_device(self.device) == "cuda" or count_cores() == 1
 
     def run(self, function: Callable[[Task], Result], tasks: Sequence[Task], *, here: bool) -> Iterator[Result]:
         """Yield function(task) for each task, in their order; `here`: in this process, so it may call back.
@@ -76,7 +77,7 @@ class Engine:
                 deaths += 1
                 if deaths > DEATHS:
                     way_out = "on every core; LOKY_MAX_CPU_COUNT=1 or STUDY_ENGINE=inline trains one at a time"
-                    raise _too_many_deaths("loky", deaths, way_out) from None
+                    raise _too_many_deaths(self.name, deaths, way_out) from None
                 print(f"note: a worker process died; done so far: {done} of {len(tasks)}", file=sys.stderr)
 
     def __enter__(self) -> "Engine":
@@ -93,10 +94,18 @@ def _find_device(name: str) -> str:
     return find_device(name)
 
 
-def _run_on_loky(function: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result]:
-    from joblib import Parallel, delayed, parallel_config  # a third of a second that the engine `inline` spares
+def count_cores() -> int:
+    """Return how many cores this process may use."""
+    from joblib import cpu_count  # as above: `inline` spares it
 
-    with parallel_config(n_jobs=-1, backend="loky", initializer=_watch_parent, initargs=(os.getpid(),)):
+    return int(cpu_count())
+
+
+def _run_on_loky(function: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result]:
+    from joblib import Parallel, delayed, parallel_config  # a third of a second that `inline` spares
+
+    workers = min(len(tasks), count_cores())  # joblib would start one for every core, whatever there is to do
+    with parallel_config(n_jobs=workers, backend="loky", initializer=_watch_parent, initargs=(os.getpid(),)):
         run_all = Parallel(return_as="generator", batch_size=1)
         yield from run_all(delayed(function)(task) for task in tasks)
 

@@ -52,14 +52,10 @@ class PairRows:
         return cls(numbers[None], index, index, index, index, numbers, numbers)
 
     def of(self, pairs: Sequence[int]) -> "PairRows":
-        """Return the rows of some pairs."""
-        chosen = {field.name: getattr(self, field.name)[pairs] for field in fields(self) if field.name != "rows"}
-        return PairRows(rows=self.rows if self.overlap else self.rows[pairs], **chosen)
-
-    @property
-    def overlap(self) -> bool:
-        """Whether pairs split the same rows, so that one validates by what another trains on."""
-        return len(self.rows) == 1
+        """Return the rows of consecutive pairs."""
+        some = slice(pairs[0], pairs[-1] + 1)  # a view, which is read from disk where it is used
+        chosen = {field.name: getattr(self, field.name)[some] for field in fields(self) if field.name != "rows"}
+        return PairRows(rows=self.rows if len(self.rows) == 1 else self.rows[some], **chosen)
 
     def training(self) -> tuple[np.ndarray, np.ndarray]:
         """Return features (S, n, F) and classes (S, n) to train on."""

@@ -76,9 +76,10 @@ def _compare_kinds(runs: Mapping[str, Outputs], suffix: str, rows: str, labels: 
 def _measure_roughness(run: Outputs) -> Number:
     """Return how many times as rough the loss along the gradient is with batch normalization: medians over seeds."""
     rough = [run.diagnostics(arm).groupby("seed")["beta_smoothness"].median().to_numpy() for arm in ARMS]
-    ratio, low, high = ratio_of_medians(*rough)
+    kept = np.isfinite(rough).all(axis=0)
+    ratio, low, high = ratio_of_medians(rough[0][kept], rough[1][kept])
     what = "effective beta-smoothness along the gradient: with over without, medians over seeds"
-    return Number("roughness", what, ratio, low, high, len(rough[0]), run.experiment)
+    return Number("roughness", what, ratio, low, high, int(kept.sum()), run.experiment)
 
 
 def _judge_default(run: Outputs) -> list[Number]:

@@ -28,8 +28,9 @@ Numbers = Mapping[str, Number]  # of one study, by name
 HEAD = """# Studies: published results rerun, and other questions
 
 `make studies` runs each study as DVC experiments (`studies/*.yaml` has their overrides), those that are missing, and
-writes this page, its figures and [results.csv](../studies/results.csv). Intervals are 95% intervals over seeds, on one
-data set each; where its rows are shuffled several times they are over seeds and shuffles, and n is seeds x shuffles.
+writes this page, its figures and [results.csv](../studies/results.csv). Intervals are 95% intervals over pairs, which
+share their rows unless a study says that each has its own; where rows are shuffled several times they are over pairs
+and shuffles, and n is pairs x shuffles.
 Under each figure are all numbers of the study with the experiments that they come from: `dvc exp apply NAME` brings one
 into the workspace, `dvc exp show` lists them.
 """

@@ -233,7 +233,14 @@ def test_several_blocks_are_for_workers(
     if engine:
         monkeypatch.setenv("STUDY_ENGINE", engine)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr("stages.engine.count_cores", lambda: 2)
     assert Engine().runs_here(blocks, steps) is here
+
+
+def test_one_core_has_no_use_for_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr("stages.engine.count_cores", lambda: 1)
+    assert Engine().runs_here(2, STEPS_WORTH_WORKERS)
 
 
 def test_workers_do_not_share_a_cuda_device_unasked(monkeypatch: pytest.MonkeyPatch) -> None:

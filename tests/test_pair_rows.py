@@ -9,12 +9,12 @@ import pytest
 import torch
 from conftest import ROOT, normalization
 
-from stages import generate_data
+from stages import InputError, generate_data
 from stages.datasets import draw_pairs, load_source
 from stages.datasets.pairs import pair_seed
 from stages.evidence.effects import Rules, compare_seeds, widen, widen_difference
 from stages.evidence.files import majority_share
-from stages.evidence.paired import PairedDifference
+from stages.evidence.paired import PairedDifference, probability_better, wilson_interval
 from stages.pair_rows import PairRows
 from stages.params import DataParams, load_params
 from stages.training.blocks import BlockTask, train_block
@@ -60,7 +60,6 @@ def test_the_first_pair_has_the_rows_of_the_tables(
 
 def test_a_split_stores_rows_once_and_uses_each_once() -> None:
     pairs = drawn(vary="split")
-    assert pairs.overlap
     assert pairs.rows.shape == (1, 500, 2)
     index = np.concatenate([pairs.train, pairs.val], axis=1)
     np.testing.assert_array_equal(np.sort(index), np.tile(np.arange(500), (3, 1)))
@@ -69,7 +68,7 @@ def test_a_split_stores_rows_once_and_uses_each_once() -> None:
 
 def test_a_sample_is_a_draw_of_the_source() -> None:
     pairs = drawn(vary="sample", source="moons")
-    assert not pairs.overlap
+    assert len(pairs.rows) == 3
     for pair in range(3):
         rows = load_source(data_params(source="moons", seed=pair_seed(1, pair)))
         np.testing.assert_array_equal(pairs.rows[pair], rows.x)
@@ -169,3 +168,27 @@ def test_the_correction_by_hand() -> None:
     assert wide.ci_high == pytest.approx(0.2 + 3 * 0.1)
     assert 0.1 < wide.p_value < 0.3
     assert widen_difference(difference, Rules({})) == difference
+
+
+@pytest.mark.parametrize("differences", [[0.25, 0.25], [0.10, 0.12, 0.11], [0.2] * 7])
+def test_few_splits_decide_nothing_however_alike_they_are(differences: list[float]) -> None:
+    bn = np.array(differences)
+    effect = compare_seeds([np.zeros_like(bn), bn], Rules({}, overlap=0.25))
+    p_value = widen(effect, Rules({}, overlap=0.25)).difference.p_value
+    assert p_value >= 2 / 2 ** len(bn)  # that of all sign flips
+
+
+def test_wins_of_splits_of_the_same_rows_are_worth_fewer() -> None:
+    differences = np.array([1.0] * 40 + [-1.0] * 24)
+    share, low, high = probability_better(differences, 1, widening=Rules({}, overlap=0.25).widening(64))
+    assert share == 40 / 64
+    assert (low, high) == pytest.approx(wilson_interval(40 / 17, 64 / 17))  # 1 + 64 / 4 = 17
+    assert low < 0.5
+
+
+def test_draws_of_all_pairs_must_fit_in_memory(tmp_path: Path) -> None:
+    text = (ROOT / "params.yaml").read_text().replace("samples: null", "samples: 1000000")
+    path = tmp_path / "params.yaml"
+    path.write_text(text.replace("vary: none", "vary: sample").replace("\nseeds: 64", "\nseeds: 100000"))
+    with pytest.raises(InputError, match=r"data\.samples = 1000000 for each of seeds = 100000"):
+        load_params(path)

@@ -107,6 +107,7 @@ def test_curves_grow_while_one_block_trains_here(
     listener: Listener, curves: LiveCurves, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live, "SECONDS_BETWEEN", 0.0)
+    monkeypatch.setattr(live, "SHARE_OF_TIME", 0)
     with ArmReport("bn", listener, curves, SCHEDULE, 0.1, blocks=1, inline=True) as report:
         for epoch in range(3):
             report.on_epoch(epoch, measures(epoch))
@@ -117,13 +118,13 @@ def test_curves_grow_while_one_block_trains_here(
 
 
 def test_curves_are_written_once_a_second_at_most(curves: LiveCurves, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter([100.0, 100.9, 101.0])
+    clock = iter([100.0, 100.01, 100.9, 101.0, 101.2, 101.9, 104.9, 105.1, 105.1])  # a start, and an end if it writes
     monkeypatch.setattr(live, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     lengths = []
-    for epoch in range(3):
+    for epoch in range(6):
         curves.add({name: values[1] for name, values in measures(epoch).items()})
         lengths.append(len(pd.read_csv(curves.path)))
-    assert lengths == [1, 1, 3]
+    assert lengths == [1, 1, 3, 3, 3, 6]  # the second writing took 0.2 seconds: four pass until the next
 
 
 def test_one_block_of_several_writes_no_curves(listener: Listener, curves: LiveCurves) -> None:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,8 @@ from stages import MEASURES
 from stages.history.curves import tabulate_curves
 from stages.history.moments import Moments
 
-SECONDS_BETWEEN = 1.0  # from one writing to the next
+SECONDS_BETWEEN = 1.0  # from one writing to the next, at least
+SHARE_OF_TIME = 20  # at most one second in so many is spent on writing
 
 
 class LiveCurves:
@@ -20,19 +21,28 @@ class LiveCurves:
     def __init__(self, path: Path, draft: Path) -> None:
         self.path = path
         self.draft = draft
-        self._values: dict[str, list[np.ndarray]] = {name: [] for name in MEASURES}  # of each epoch, (S,)
-        self._written = -math.inf
+        self._moments: dict[str, list[Moments]] = {name: [] for name in MEASURES}  # of each epoch
+        self._next = -math.inf
 
     def add(self, measures: Mapping[str, np.ndarray]) -> None:
         """Take the next epoch, each measure as (S,)."""
-        for name, epochs in self._values.items():
-            epochs.append(measures[name])
-        now = time.monotonic()
-        if now - self._written >= SECONDS_BETWEEN:
-            self._written = now
+        for name, epochs in self._moments.items():
+            epochs.append(Moments.of(measures[name]))
+        start = time.monotonic()
+        if start >= self._next:
             self._write()
+            # Long trainings have long tables: writing must not become what they wait for.
+            took = time.monotonic() - start
+            self._next = start + max(SECONDS_BETWEEN, SHARE_OF_TIME * took)
 
     def _write(self) -> None:
-        moments = {name: Moments.of(np.stack(epochs)) for name, epochs in self._values.items()}
-        tabulate_curves(moments).to_csv(self.draft, index=False, lineterminator="\n")
+        curves = {name: join_epochs(epochs) for name, epochs in self._moments.items()}
+        tabulate_curves(curves).to_csv(self.draft, index=False, lineterminator="\n")
         self.draft.replace(self.path)
+
+
+def join_epochs(epochs: Sequence[Moments]) -> Moments:
+    """Return the moments of several epochs, () each, as one: (E,)."""
+    mean = np.array([moments.mean for moments in epochs])
+    squares = np.array([moments.squares for moments in epochs])
+    return Moments(epochs[0].n, mean, squares)

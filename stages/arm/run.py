@@ -42,7 +42,7 @@ from stages.history.curves import median_seed, tabulate_curves
 from stages.history.moments import Moments
 from stages.pair_rows import PairRows
 from stages.params import Params
-from stages.tracking import StageRun, file_md5
+from stages.tracking import StageRun, file_md5, folder_md5
 from stages.training.blocks import BlockTask, cut_blocks, train_block
 from stages.training.loop import Schedule
 from stages.training.network import Architecture, load_network, save_network
@@ -73,7 +73,11 @@ def run_arm(arm: str, params: Params, engine: Engine, run: StageRun) -> None:
         _train_blocks(engine, tasks, parts, report)
         seed = _write_files(folder, parts, report.curves(), architecture)
     run.log_summary({"seconds_per_epoch": report.seconds / schedule.epochs})
-    run.describe(_description(schedule, params.lr, seed), folder / "history.parquet", folder / "curves.csv")
+    description = _description(schedule, params.lr, seed)
+    if pairs:
+        description += " Each pair has rows of its own; the datasets are the first pair's."
+        run.set_tag("pairs.md5", folder_md5(PAIRS))
+    run.describe(description, folder / "history.parquet", folder / "curves.csv")
     _log_files(run, arm, folder, example=train.x[:2].numpy())
 
 
@@ -124,9 +128,8 @@ def _log_files(run: StageRun, arm: str, folder: Path, example: np.ndarray) -> No
     """Log FILES, the data, and the network of model.pt; `example` gives its signature."""
     run.set_tag("history.md5", file_md5(folder / "history.parquet"))
     run.set_tag("model.md5", file_md5(folder / "model.pt"))
-    whose = " of the first pair: each has rows of its own" if PairRows.read(PAIRS) else ""
-    run.log_dataset(TRAIN, f"training{whose}")
-    run.log_dataset(VAL, f"validation{whose}")
+    run.log_dataset(TRAIN, "training")
+    run.log_dataset(VAL, "validation")
     with torch.no_grad():
         probabilities = load_network(folder / "model.pt")(torch.from_numpy(example)).numpy()
     run.log_network(arm, folder / "model.pt", example, probabilities)

@@ -50,7 +50,10 @@ def _as_rows(table: Bunch) -> Rows:
 
 
 def _make_tutorial_rings(samples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the tutorial's two pairs of rings: 2 in 5 rows at the origin, the rest at (3, 3) with labels flipped."""
+    """Return the tutorial's two pairs of rings: 2 in 5 rows at the origin, the rest at (3, 3) with labels flipped.
+
+    As in the tutorial both are drawn by one seed: the points of the first come back in the second, moved and scaled.
+    """
     first = round(samples * 0.4)
     x1, y1 = datasets.make_gaussian_quantiles(cov=2.0, n_samples=first, n_features=2, n_classes=2, random_state=seed)
     x2, y2 = datasets.make_gaussian_quantiles(

@@ -54,9 +54,11 @@ class Comparison:
         """Say what varies between pairs, and which intervals allow for it; nothing where nothing does."""
         if self.pair_rows is None:
             return ""
-        if self.pair_rows.overlap:
-            corrected = "intervals of differences allow for the overlap (Nadeau & Bengio 2003), bands of curves do not"
-            return f"{VARIED['split']}: {corrected}"
+        if self.rules.overlap:
+            return (
+                f"{VARIED['split']}: intervals of differences and of wins allow for the overlap (Nadeau & Bengio 2003),"
+                " other shares and bands of curves do not"
+            )
         return VARIED["sample"]
 
     def validation_rows(self, seed: int) -> pd.DataFrame:

@@ -61,7 +61,7 @@ def widen(effect: Effect, rules: Rules) -> Effect:
 def widen_difference(difference: PairedDifference, rules: Rules) -> PairedDifference:
     """Return the difference with an interval `rules.widening` times as wide, and the p value of Student's t for it.
 
-    Flipping signs would take the pairs for independent.
+    Flipping signs would take the pairs for independent; but its p has a least value, so that few pairs decide nothing.
     """
     if not rules.overlap:
         return difference
@@ -69,7 +69,8 @@ def widen_difference(difference: PairedDifference, rules: Rules) -> PairedDiffer
     reach = factor * (difference.ci_high - estimate)
     standard_error = reach / stdtrit(n - 1, 1 - rules.alpha / 2)
     p_value = 2 * stdtr(n - 1, -abs(estimate) / standard_error) if standard_error else float(estimate == 0)
-    return replace(difference, ci_low=estimate - reach, ci_high=estimate + reach, p_value=float(p_value))
+    p_value = max(float(p_value), difference.p_value)
+    return replace(difference, ci_low=estimate - reach, ci_high=estimate + reach, p_value=p_value)
 
 
 class NotMeasuredError(ValueError):

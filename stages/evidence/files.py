@@ -30,7 +30,7 @@ def read_comparison(params: Params) -> Comparison:
     pair_rows = PairRows.read(DATA / "pairs")
     trainings = _read_trainings(params, val, pair_rows, classes)
     evidence = params.evidence
-    overlap = len(val) / trainings.train_rows if pair_rows and pair_rows.overlap else 0.0
+    overlap = len(val) / trainings.train_rows if params.data.vary == "split" else 0.0
     rules = Rules(evidence.smallest_effect.model_dump(), evidence.alpha, evidence.resamples, overlap)
     mean_curves = {arm: pd.read_csv(RESULTS / arm / "curves.csv") for arm in ARMS}
     surfaces = {arm: pd.read_csv(RESULTS / arm / "surface.csv") for arm in ARMS}

@@ -218,8 +218,8 @@ FIGURES = (
     FigureSpec(
         "figures/layer_gradients",
         titles.layer_gradients_title,
-        caption="median over {n} seeds and the middle half of them, at the first step of an epoch; solid: the first"
-        " epoch, dashed: the last",
+        caption="median over those of {n} seeds that have a gradient there, and the middle half of them; first step of"
+        " an epoch; solid: the first epoch, dashed: the last",
         reading="The norm of the gradient of each hidden layer's weights over that of the last hidden layer's. Where a"
         " line falls to the right, the gradient grows from layer to layer on its way to the inputs; where it rises, it"
         " vanishes on that way.",

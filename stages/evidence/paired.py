@@ -125,16 +125,20 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
     return adjusted
 
 
-def probability_better(differences: np.ndarray, better: int, alpha: float = 0.05) -> tuple[float, float, float]:
+def probability_better(
+    differences: np.ndarray, better: int, alpha: float = 0.05, widening: float = 1.0
+) -> tuple[float, float, float]:
     """Return the share of seeds (S,) where bn is better, with its interval; a tie counts as half.
 
-    `better` is 1 where higher is better, -1 where lower is.
+    `better` is 1 where higher is better, -1 where lower is. The interval is that of a share of so many fewer seeds that
+    its standard error is `widening` times as large.
     """
     wins = (differences * better > 0).sum() + (differences == 0).sum() / 2
-    return float(wins / len(differences)), *wilson_interval(float(wins), len(differences), alpha)
+    share, n = float(wins / len(differences)), len(differences) / widening**2
+    return share, *wilson_interval(share * n, n, alpha)
 
 
-def wilson_interval(successes: float, n: int, alpha: float = 0.05) -> tuple[float, float]:
+def wilson_interval(successes: float, n: float, alpha: float = 0.05) -> tuple[float, float]:
     """Return the 1 - alpha score interval of a share (Wilson 1927)."""
     z, share = ndtri(1 - alpha / 2), successes / n
     center = (share + z**2 / (2 * n)) / (1 + z**2 / n)

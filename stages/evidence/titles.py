@@ -42,7 +42,8 @@ def pairs_title(comparison: Comparison) -> str:
     """Count the pairs in which either arm ends higher."""
     differences = comparison.pairs["difference"].to_numpy()
     better, worse = int((differences > 0).sum()), int((differences < 0).sum())
-    share, low, high = probability_better(differences, 1, comparison.rules.alpha)
+    rules = comparison.rules
+    share, low, high = probability_better(differences, 1, rules.alpha, rules.widening(len(differences)))
     return (
         f"{comparison.trainings.contrast.subject} ends higher in {better} of {len(differences)} pairs, lower in"
         f" {worse}:\nin {share:.0%} ({_level(comparison)} {low:.0%} to {high:.0%}), where a tie counts as half"

@@ -169,7 +169,7 @@ def _judgement(claim: Claim, effect: Effect, p_holm: float, rules: Rules) -> Jud
     difference = effect.difference
     share = low = high = nan
     if len(effect.by_pair):
-        share, low, high = probability_better(effect.by_pair, claim.better, rules.alpha)
+        share, low, high = probability_better(effect.by_pair, claim.better, rules.alpha, rules.widening(difference.n))
     return Judgement(
         claim.name,
         verdict=decide(claim, difference, effect.inner, p_holm, rules),

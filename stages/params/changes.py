@@ -56,9 +56,9 @@ def _told_already() -> bool:
     if "DVC_ROOT" not in os.environ:
         return False
     note = Path(os.environ["DVC_ROOT"], ".dvc", "tmp", "told-changes")
-    dvc = _starter()
-    run = f"{dvc.pid} {dvc.create_time()}"
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, psutil.Error):
+        dvc = _starter()
+        run = f"{dvc.pid} {dvc.create_time()}"
         if note.exists() and note.read_text() == run:
             return True
         note.write_text(run)
@@ -67,8 +67,7 @@ def _told_already() -> bool:
 
 def _starter() -> psutil.Process:
     """Return the process that has started this stage: DVC, with a shell between them that may still be there."""
-    parent = psutil.Process().parent()
-    assert parent is not None
+    parent = psutil.Process(os.getppid())
     is_shell = "-c" in parent.cmdline()[1:]  # bash makes way for the one command that it was given, dash does not
     return (parent.parent() or parent) if is_shell else parent
 

@@ -18,7 +18,10 @@ def check_memory(params: Params) -> None:
     lines = []
     if params.data.samples is not None:
         columns = 3  # two features and the class, of 8 bytes
-        lines += _too_much(f"data.samples = {shorten(params.data.samples)}", params.data.samples * columns * 8)
+        draws, what = 1, f"data.samples = {shorten(params.data.samples)}"
+        if params.data.vary == "sample":
+            draws, what = params.seeds, f"{what} for each of seeds = {shorten(params.seeds)}"
+        lines += _too_much(what, draws * params.data.samples * columns * 8)
     for key, hidden in {"model.hidden": params.model.hidden, "bn.hidden": params.bn.hidden or []}.items():
         needed = _network_bytes(hidden, features=1) * len(params.rates)
         lines += _too_much(f"{key} = {shorten(hidden)}", needed)

@@ -4,7 +4,7 @@ A call's way: StageRun (run.py) sends a function of entries.py through backgroun
 logger.py keeps it until delivery.py has carried it out on the run in the store (store.py, model.py, links.py).
 """
 
-from stages.tracking.links import file_md5
+from stages.tracking.links import file_md5, folder_md5
 from stages.tracking.run import StageRun, track_stage
 
-__all__ = ["StageRun", "file_md5", "track_stage"]
+__all__ = ["StageRun", "file_md5", "folder_md5", "track_stage"]

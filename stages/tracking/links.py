@@ -20,6 +20,12 @@ def file_md5(path: str | Path) -> str:
         return hashlib.file_digest(file, "md5").hexdigest()
 
 
+def folder_md5(path: str | Path) -> str:
+    """Return an md5 of the names and contents of all files in a folder."""
+    digests = [f"{file.name} {file_md5(file)}" for file in sorted(Path(path).iterdir())]
+    return hashlib.md5("\n".join(digests).encode()).hexdigest()
+
+
 def finished_runs(client: "MlflowClient", experiment_id: str, tags: Mapping[str, str]) -> list["Run"]:
     """Return the finished runs with these tags, newest first."""
     conditions = [f"tags.`{name}` = '{value}'" for name, value in tags.items()]

@@ -20,7 +20,7 @@ from stages.training.network import Architecture, build_network
 from stages.training.replicas import select
 from stages.training.tables import Table
 
-# Measured, benchmarks/blocks.md: a network takes little longer than in larger blocks, and cores have blocks to share.
+# Measured, benchmarks/blocks.md: larger blocks take up to a third less time per network, but leave cores none to share.
 REPLICAS_AT_ONCE = 512
 PARAMETERS_AT_ONCE = 2**19  # of all replicas of a block together; bounds the memory too
 
