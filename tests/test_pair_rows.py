@@ -148,7 +148,7 @@ def test_splits_of_the_same_rows_tell_less_than_as_many_samples() -> None:
     random = np.random.default_rng(1)
     rules = Rules({}, overlap=20 / 80)
     covered, covered_uncorrected = 0, 0
-    samples, splits = 1000, 25
+    samples, splits = 500, 25
     for _ in range(samples):
         of_rows = random.normal(size=100)  # what bn is better by on each row
         splits_val = np.array([random.permutation(of_rows)[:20].mean() for _ in range(splits)])

@@ -17,7 +17,6 @@ from sklearn.datasets import make_circles
 from stages import MEASURES as MEASURES_OF_EPOCHS
 from stages.datasets import load_source, read_csv, split_rows
 from stages.evidence.trainings import Curves
-from stages.evidence.verdicts import NO_PRACTICAL_DIFFERENCE, REFUTED, SUPPORTED
 from stages.params import load_params
 from studies import dropout, experiments, measures, report
 from studies.depth import gradient_growth
@@ -35,7 +34,6 @@ from studies.measures import (
     share_of,
     slopes,
 )
-from studies.other_data import HEADS
 from studies.overfit import _measure, last_epochs
 from studies.rows import variances
 from studies.sigmoid import MEASURES, stability
@@ -502,25 +500,6 @@ def test_what_the_text_on_overfitting_says_without_numbers() -> None:
     assert below(found["gap_trend"])  # "grows with the batch at equal steps": there the change of the gap is negative
     assert above(found["gap_trend_epochs"])  # "shrinks at equal epochs only"
     assert above(found["early_128"])  # "wider"
-
-
-def test_what_the_text_on_other_data_says_without_numbers() -> None:
-    found = NUMBERS["other_data"]
-    verdicts = {
-        claim: {name: found[f"{name.replace('-', '_')}_{claim}"].verdict for name in ALL["other_data"].variants}
-        for claim in HEADS
-    }
-    batch_norm = [name for name in ALL["other_data"].variants if name != "cancer-layer"]
-    assert all({by_name[name] for name in batch_norm} != {SUPPORTED} for by_name in verdicts.values())
-    assert {verdicts["less_covariate_shift"][name] for name in batch_norm} == {REFUTED}
-    assert SUPPORTED not in {verdicts["steadier"][name] for name in batch_norm}
-    for name, verdict in {"default": SUPPORTED, "circles": SUPPORTED, "cancer": REFUTED, "moons": REFUTED}.items():
-        assert verdicts["higher_accuracy"][name] == verdict
-    assert verdicts["faster_training"]["default"] == verdicts["faster_training"]["circles"] == SUPPORTED
-    assert verdicts["regularizes"]["moons"] == REFUTED
-    assert (
-        verdicts["higher_accuracy"]["cancer-layer"] == verdicts["steadier"]["cancer-layer"] == NO_PRACTICAL_DIFFERENCE
-    )
 
 
 @pytest.mark.parametrize("study", ALL.values(), ids=ALL)
