@@ -61,8 +61,8 @@ def write_control(text: str, metrics: Mapping[str, Any], batch: Numbers) -> str:
 def state_share(batch: Numbers) -> str:
     """Return how much of the gain in accuracy frozen statistics have, from the study of that name."""
     return (
-        f"**Is it the batch?** Statistics frozen at the start have {batch['share']:.0%} of the gain in accuracy at this"
-        f" rate, and {batch['share_fresh']:.0%} with fresh rows for each pair (95% intervals, n = {batch['share'].n})."
+        f"**Is it the batch?** Statistics frozen at the start have {batch['share']:.0%} of the gain in accuracy, and"
+        f" {batch['share_fresh']:.0%} with fresh rows for each pair (n = {batch['share'].n})."
     )
 
 
@@ -77,7 +77,7 @@ def state_landscape(batch: Numbers) -> str:
     santurkar = "[Santurkar et al. 2018](https://arxiv.org/abs/1805.11604)"
     return (
         f"Covariate shift is that of {santurkar}, of gradients; the loss along the gradient, smoother in their work, is"
-        f" {compared} on these ({ratio:.1f} times the effective beta-smoothness)."
+        f" {compared} on these: {ratio:.1f} times as rough."
     )
 
 
@@ -89,7 +89,7 @@ def state_more_pairs(claims: Mapping[str, Any], batch: Numbers) -> str:
         for reading, here in readings.items():
             more = batch[f"{name}_{reading}"]
             if here["verdict"] == INCONCLUSIVE and more.verdict not in (INCONCLUSIVE, NOT_MEASURED):
-                decided.append(f"{CLAIMS[name][0]} {READINGS.get(reading, 'at the same rate')}: {more.verdict}")
+                decided.append(f"{CLAIMS[name][0]} ({READINGS.get(reading, 'at the same rate')}): {more.verdict}")
     if not decided:
         return ""
     pairs = batch["share"].n
@@ -153,10 +153,10 @@ def format_interval(numbers: Mapping[str, float], form: str) -> str:
 
 
 def list_studies(studies: Sequence[Study], numbers: Mapping[str, Numbers]) -> str:
-    """Return links to the studies, in Markdown; below them what the one on depth found, the tutorial's last claim."""
-    links = [f"[{study.heading}](docs/studies.md#{anchor(study.heading)})" for study in studies]
+    """Return the way to the studies, and what the one on depth found, the tutorial's last claim, in Markdown."""
     depth = next(study for study in studies if study.name == "depth")
-    return f"{'; '.join(links)}.\n\n**{depth.heading}?** {fill(depth.title, numbers[depth.name])}."
+    found = f"[{depth.heading}](docs/studies.md#{anchor(depth.heading)})? {fill(depth.title, numbers[depth.name])}."
+    return f"[{len(studies)} studies](docs/studies.md) rerun published results and ask what they leave open. {found}"
 
 
 def anchor(heading: str) -> str:

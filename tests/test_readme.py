@@ -70,7 +70,7 @@ def test_what_more_pairs_decide_is_said_with_the_command() -> None:
     more["steadier_best_rate"] = Number("", "", 0.1, verdict="refuted")
     more["steadier_itself"] = Number("", "", 0.1, verdict="refuted")  # decided already
     assert readme.state_more_pairs(claims, more) == (
-        "What stays open above and 256 pairs decide (`dvc exp run -S seeds=256`): is steadier at best rates: refuted."
+        "What stays open above and 256 pairs decide (`dvc exp run -S seeds=256`): is steadier (at best rates): refuted."
     )
 
 
