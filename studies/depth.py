@@ -5,6 +5,7 @@ Every network has its own best rate: that of the other half of the seeds, as in 
 
 from collections.abc import Mapping
 from itertools import product
+from math import pi
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 DEPTHS = (1, 2, 4, 8, 16)
+DEEP = (4, 8, 16)  # with layers of one shape between the first and the last
 INITS = ("pytorch", "he")
 PLACES = ("after", "before")
 CHANCE = 0.1  # of ten classes
@@ -39,8 +41,8 @@ def analyse(study: Study, outputs: Mapping[str, Outputs]) -> Analysis:
     found = {number.name: number for number in numbers}
     return Analysis(
         numbers,
-        lambda gain, trained: [_draw_gains(gain, found), _draw_trained(trained, found)],
-        f"each network at its own best rate; mean or share of {found['pytorch_after_1'].n} pairs with its 95% interval",
+        lambda gain, growth: [_draw_gains(gain, found), _draw_growth(growth, found)],
+        f"means of {found['pytorch_after_1'].n} pairs, 95% intervals; left: each network at its own best rate; right: first step",
         panels=2,
     )
 
@@ -53,7 +55,7 @@ def _of_setting(key: str, where: str, run: Outputs, depth: int) -> list[Number]:
         label = "with" if arm == "bn" else "without"
         what = f"share of networks that learn, {label}, {where}"
         numbers.append(share_of(f"{key}_{arm}_learned", what, accuracy >= LEARNED, run.experiment))
-        if depth > 2:
+        if depth in DEEP:
             growth = gradient_growth(run.diagnostics(arm), depth)
             alive = growth[np.isfinite(growth)]  # behind a dead layer there is no gradient
             what = f"squared gradient norm, growth per layer towards the input in the first step, {label}, {where}"
@@ -113,15 +115,17 @@ def _draw_gains(axes: "Axes", found: Mapping[str, Number]) -> None:
     axes.legend(loc="best", fontsize=7, edgecolor="none", handlelength=4)
 
 
-def _draw_trained(axes: "Axes", found: Mapping[str, Number]) -> None:
-    """Draw the share of networks that learn over depth."""
+def _draw_growth(axes: "Axes", found: Mapping[str, Number]) -> None:
+    """Draw over depth how the squared norm of the gradient grows per layer, before training, and the constant."""
     for (init, place), style in STYLES.items():
-        points = [found[f"{init}_{place}_{depth}_bn_learned"] for depth in DEPTHS]
+        points = [found[f"{init}_{place}_{depth}_bn_growth"] for depth in DEEP]
         _draw_line(axes, points, f"with, {LABELS[init]}, {LABELS[place]}", color="green", linestyle=style)
     for init in INITS:
-        points = [found[f"{init}_after_{depth}_baseline_learned"] for depth in DEPTHS]
+        points = [found[f"{init}_after_{depth}_baseline_growth"] for depth in DEEP]
         _draw_line(axes, points, f"without, {LABELS[init]}", color="black", linestyle=STYLES[init, "after"])
-    axes.set_ylabel(f"share of networks that end above {LEARNED:.0%}")
+    axes.axhline(pi / (pi - 1), color="gray", linewidth=0.8, label="pi / (pi - 1)")
+    axes.set_yscale("log")
+    axes.set_ylabel("growth of the squared gradient norm per layer")
     axes.legend(loc="best", fontsize=7, edgecolor="none", handlelength=4)
 
 
@@ -129,7 +133,7 @@ def _draw_line(axes: "Axes", points: list[Number], label: str, **style: str) -> 
     values = [point.value for point in points]
     below = [point.value - point.ci_low for point in points]
     above = [point.ci_high - point.value for point in points]
-    axes.errorbar(DEPTHS, values, [below, above], label=label, capsize=2, marker=".", **style)
+    axes.errorbar(DEPTHS[-len(points) :], values, [below, above], label=label, capsize=2, marker=".", **style)
     axes.set_xscale("log", base=2)
     axes.set_xticks(DEPTHS, [str(depth) for depth in DEPTHS])
     axes.set_xlabel("hidden layers")
