@@ -42,7 +42,7 @@ def analyse(study: Study, outputs: Mapping[str, Outputs]) -> Analysis:
     return Analysis(
         numbers,
         lambda gain, growth: [_draw_gains(gain, found), _draw_growth(growth, found)],
-        f"means of {found['pytorch_after_1'].n} pairs, 95% intervals; left: each network at its own best rate; right: first step",
+        f"means of {found['pytorch_after_1'].n} pairs, 95% intervals; left: at own best rates; right: in the first step",
         panels=2,
     )
 
@@ -126,7 +126,7 @@ def _draw_growth(axes: "Axes", found: Mapping[str, Number]) -> None:
     axes.axhline(pi / (pi - 1), color="gray", linewidth=0.8, label="pi / (pi - 1)")
     axes.set_yscale("log")
     axes.set_ylabel("growth of the squared gradient norm per layer")
-    axes.legend(loc="best", fontsize=7, edgecolor="none", handlelength=4)
+    axes.legend(loc="lower left", fontsize=7, edgecolor="none", handlelength=4)
 
 
 def _draw_line(axes: "Axes", points: list[Number], label: str, **style: str) -> None:
