@@ -42,7 +42,7 @@ def analyse(study: Study, outputs: Mapping[str, Outputs]) -> Analysis:
     return Analysis(
         numbers,
         lambda gain, growth: [_draw_gains(gain, found), _draw_growth(growth, found)],
-        f"means of {found['pytorch_after_1'].n} pairs, 95% intervals; left: at own best rates; right: in the first step",
+        f"means of {found['pytorch_after_1'].n} pairs, 95% intervals; left: at own best rates; right: first step",
         panels=2,
     )
 
