@@ -8,16 +8,23 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from stages import ARMS
 from stages.evidence.claims import CLAIMS
 from stages.evidence.endpoints import epochs_to_target, final_accuracy, shared_target
 from stages.evidence.paired import ratio_of_medians
-from stages.evidence.selection import select_rates
+from stages.evidence.tables import roughness_of_pairs
 from stages.evidence.trainings import Sweep
 from studies.experiments import Outputs, Study
-from studies.measures import Analysis, Number, claim_number, mean_of, ratio_of
+from studies.measures import (
+    Analysis,
+    Number,
+    accuracy_at_best_rates,
+    claim_number,
+    error_bars,
+    majority_of,
+    mean_of,
+    ratio_of,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,7 +55,7 @@ def analyse(study: Study, outputs: Mapping[str, Outputs]) -> Analysis:
 
 def _compare_kinds(runs: Mapping[str, Outputs], suffix: str, rows: str, labels: Mapping[str, str]) -> list[Number]:
     """Return gain in accuracy and in epochs of each kind, the gain at best rates, and the frozen statistics' shares."""
-    lr, majority = runs["batch"].params["lr"], majority_share(runs["batch"])
+    lr, majority = runs["batch"].params["lr"], majority_of(runs["batch"])
     without = Sweep.of(runs["batch"].history("baseline")).at(lr).val_accuracy  # (E, S)
     accuracy = {kind: Sweep.of(run.history("bn")).at(lr).val_accuracy for kind, run in runs.items()}
     target = shared_target(without, accuracy["batch"], majority)
@@ -75,11 +82,10 @@ def _compare_kinds(runs: Mapping[str, Outputs], suffix: str, rows: str, labels: 
 
 def _measure_roughness(run: Outputs) -> Number:
     """Return how many times as rough the loss along the gradient is with batch normalization: medians over seeds."""
-    rough = [run.diagnostics(arm).groupby("seed")["beta_smoothness"].median().to_numpy() for arm in ARMS]
-    kept = np.isfinite(rough).all(axis=0)
-    ratio, low, high = ratio_of_medians(rough[0][kept], rough[1][kept])
+    rough = roughness_of_pairs({arm: run.diagnostics(arm) for arm in ARMS})
+    ratio, low, high = ratio_of_medians(*rough)
     what = "effective beta-smoothness along the gradient: with over without, medians over seeds"
-    return Number("roughness", what, ratio, low, high, int(kept.sum()), run.experiment)
+    return Number("roughness", what, ratio, low, high, rough.shape[1], run.experiment)
 
 
 def _judge_default(run: Outputs) -> list[Number]:
@@ -91,19 +97,12 @@ def _judge_default(run: Outputs) -> list[Number]:
     return numbers
 
 
-def majority_share(run: Outputs) -> float:
-    """Return the majority class's share of the validation rows of the first pair; draws have as many of each class."""
-    return float(run.rows("val")["label"].value_counts(normalize=True).max())
-
-
 def _compare_remedies(outputs: Mapping[str, Outputs], labels: Mapping[str, str]) -> list[Number]:
     """Return what each remedy adds to the network without normalization, on fresh rows."""
     run = outputs["batch-fresh"]
     lr, sweep = run.params["lr"], Sweep.of(run.history("baseline"))
     plain = final_accuracy(sweep.at(lr).val_accuracy)  # (S,)
-    by_rate = sweep.final_accuracy()  # (S, L)
-    places = select_rates(by_rate, sweep.seeds % 2 == 1)
-    remedied = {"rate": by_rate[np.arange(len(places)), places]}
+    remedied = {"rate": accuracy_at_best_rates(sweep)}
     names = {"rate": run.experiment}
     for name in ("keras", "he", "scaled"):
         history = Sweep.of(outputs[name].history("baseline"))
@@ -141,9 +140,7 @@ def _draw_remedies(axes: "Axes", found: Mapping[str, Number], labels: Mapping[st
 
 def _draw_points(axes: "Axes", points: Sequence[Number], offset: float, **style: str) -> None:
     """Draw values with their intervals, one under the other."""
-    values = [point.value for point in points]
-    below = [point.value - point.ci_low for point in points]
-    above = [point.ci_high - point.value for point in points]
+    values, reach = error_bars(points)
     places = [offset - place for place in range(len(points))]
-    axes.errorbar(values, places, xerr=[below, above], capsize=3, **style)
+    axes.errorbar(values, places, xerr=reach, capsize=3, **style)
     axes.axvline(0, color="gray", linewidth=0.8)

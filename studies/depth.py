@@ -13,10 +13,18 @@ import pandas as pd
 
 from stages import ARMS
 from stages.evidence.claims import CLAIMS
-from stages.evidence.selection import select_rates
 from stages.evidence.trainings import Sweep
 from studies.experiments import Outputs, Study
-from studies.measures import Analysis, Number, claim_number, mean_of, share_of, slopes
+from studies.measures import (
+    Analysis,
+    Number,
+    accuracy_at_best_rates,
+    claim_number,
+    error_bars,
+    mean_of,
+    share_of,
+    slopes,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,7 +59,7 @@ def _of_setting(key: str, where: str, run: Outputs, depth: int) -> list[Number]:
     """Return the numbers of one experiment."""
     numbers = [claim_number(key, f"gain in accuracy at best rates, {where}", run, "higher_accuracy", "best_rate")]
     for arm in ARMS:
-        accuracy = _accuracy_at_best_rate(Sweep.of(run.history(arm)))
+        accuracy = accuracy_at_best_rates(Sweep.of(run.history(arm)))
         label = "with" if arm == "bn" else "without"
         what = f"share of networks that learn, {label}, {where}"
         numbers.append(share_of(f"{key}_{arm}_learned", what, accuracy >= LEARNED, run.experiment))
@@ -89,12 +97,6 @@ def gradient_growth(diagnostics: pd.DataFrame, depth: int) -> np.ndarray:
     return 10 ** (-2 * slopes(logs, layers))
 
 
-def _accuracy_at_best_rate(sweep: Sweep) -> np.ndarray:
-    """Return the final accuracy of each seed at the rate that the other half of the seeds selects, (S,)."""
-    by_rate = sweep.final_accuracy()
-    return by_rate[np.arange(len(by_rate)), select_rates(by_rate, sweep.seeds % 2 == 1)]
-
-
 def summary_table(study: Study, numbers: Mapping[str, Number]) -> str:
     """Return in Markdown how each claim fares with depth, with the init of PyTorch, after the activation."""
     lines = [f"| {numbers['pytorch_after_1'].n} pairs each | {' | '.join(f'depth {depth}' for depth in DEPTHS)} |"]
@@ -130,10 +132,8 @@ def _draw_growth(axes: "Axes", found: Mapping[str, Number]) -> None:
 
 
 def _draw_line(axes: "Axes", points: list[Number], label: str, **style: str) -> None:
-    values = [point.value for point in points]
-    below = [point.value - point.ci_low for point in points]
-    above = [point.ci_high - point.value for point in points]
-    axes.errorbar(DEPTHS[-len(points) :], values, [below, above], label=label, capsize=2, marker=".", **style)
+    values, reach = error_bars(points)
+    axes.errorbar(DEPTHS[-len(points) :], values, reach, label=label, capsize=2, marker=".", **style)
     axes.set_xscale("log", base=2)
     axes.set_xticks(DEPTHS, [str(depth) for depth in DEPTHS])
     axes.set_xlabel("hidden layers")

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stages.evidence.endpoints import final_accuracy
+from stages.evidence.endpoints import final_accuracy, generalization_gap
 from stages.evidence.trainings import Curves, Sweep
 from studies.experiments import Outputs, Study
-from studies.measures import Analysis, Number, mean_of
+from studies.measures import Analysis, Number, error_bars, mean_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,7 +51,7 @@ def _curves(run: Outputs, arm: str) -> Curves:
 def measure(curves: Curves) -> dict[str, np.ndarray]:
     """Return each of MEASURES, (S,)."""
     return {
-        "gap": curves.val_loss[-1] - curves.train_loss[-1],
+        "gap": generalization_gap(curves.train_loss, curves.val_loss),
         "best": curves.val_loss.min(axis=0),
         "accuracy": final_accuracy(curves.val_accuracy),
     }
@@ -61,10 +61,9 @@ def _draw(axes: "Axes", found: Mapping[str, Number], name: str, labels: Mapping[
     """Draw what each method changes in one measure, on both data sets."""
     for color, regime in zip(("C0", "C1"), REGIMES, strict=True):
         points = [found[f"{regime}_{method.replace('-', '_')}_{name}"] for method in METHODS]
-        values = np.array([point.value for point in points])
-        errors = [[point.value - point.ci_low for point in points], [point.ci_high - point.value for point in points]]
+        values, reach = error_bars(points)
         places = np.arange(len(points)) + (0.15 if regime == "moons" else -0.15)
-        axes.errorbar(values, -places, xerr=errors, fmt="o", capsize=3, color=color, label=REGIMES[regime])
+        axes.errorbar(values, -places, xerr=reach, fmt="o", capsize=3, color=color, label=REGIMES[regime])
     axes.axvline(0, color="gray", linewidth=0.8)
     names = [labels[method] for method in METHODS] if name == "gap" else []
     axes.set_yticks([-place for place in range(len(METHODS))] if names else [], names)

@@ -8,6 +8,8 @@ from math import factorial, nan
 import numpy as np
 
 from stages.evidence.paired import wilson_interval
+from stages.evidence.selection import select_rates
+from stages.evidence.trainings import Sweep
 from stages.history.moments import mean_interval
 from studies.experiments import Outputs
 
@@ -62,6 +64,24 @@ def claim_number(name: str, what: str, run: Outputs, claim: str, reading: str = 
     value, low, high = (float(found[f"{prefix}{field}"]) for field in ("estimate", "ci_low", "ci_high"))
     verdict, n = str(found[f"{prefix}verdict"]), int(found[f"{prefix}n"])
     return Number(name, what, value, low, high, n, run.experiment, verdict)
+
+
+def majority_of(run: Outputs) -> float:
+    """Return the majority class's share of the validation rows; of draws, of the first pair's."""
+    return float(run.rows("val")["label"].value_counts(normalize=True).max())
+
+
+def accuracy_at_best_rates(sweep: Sweep) -> np.ndarray:
+    """Return the final accuracy of each seed at the rate that the other half of the seeds selects, (S,)."""
+    by_rate = sweep.final_accuracy()  # (S, L)
+    return by_rate[np.arange(len(by_rate)), select_rates(by_rate, sweep.seeds % 2 == 1)]
+
+
+def error_bars(points: Sequence[Number]) -> tuple[list[float], list[list[float]]]:
+    """Return the values of several numbers, and how far their intervals reach below and above, for `errorbar`."""
+    below = [point.value - point.ci_low for point in points]
+    above = [point.ci_high - point.value for point in points]
+    return [point.value for point in points], [below, above]
 
 
 def mean_of(name: str, what: str, values: np.ndarray, experiments: str) -> Number:

@@ -20,7 +20,7 @@ from stages.evidence.claims import CLAIMS
 from stages.evidence.trainings import Sweep
 from stages.evidence.verdicts import HOLDS, SUPPORTED
 from studies.experiments import Outputs, Study
-from studies.measures import RESAMPLES, Analysis, Number, share_of
+from studies.measures import RESAMPLES, Analysis, Number, majority_of, share_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,8 +64,7 @@ def _count_verdicts(claim: str, rows: Sequence[pd.Series], experiments: str) -> 
 def _differences(run: Outputs) -> dict[str, np.ndarray]:
     """Return bn - baseline of each pair at the same rate, (S,), by claim: of those that the curves decide."""
     pair = [Sweep.of(run.history(arm)).at(run.params["lr"]) for arm in ARMS]
-    majority = float(run.rows("val")["label"].value_counts(normalize=True).max())
-    target = endpoints.shared_target(*(curves.val_accuracy for curves in pair), majority)
+    target = endpoints.shared_target(*(curves.val_accuracy for curves in pair), majority_of(run))
     found = []
     for curves in pair:
         found.append(

@@ -3,14 +3,11 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from stages import ARMS, COLORS
-from stages.evidence.selection import select_rates
 from stages.evidence.trainings import Sweep
 from stages.history.moments import mean_interval
 from studies.experiments import Outputs, Study
-from studies.measures import LABELS, Analysis, Number, claim_number, mean_of, reaches, share_of
+from studies.measures import LABELS, Analysis, Number, accuracy_at_best_rates, claim_number, mean_of, reaches, share_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,8 +19,7 @@ def analyse(study: Study, outputs: Mapping[str, Outputs]) -> Analysis:
     sweeps = {arm: Sweep.of(run.history(arm)) for arm in ARMS}
     numbers: list[Number] = []
     for arm, sweep in sweeps.items():
-        by_rate = sweep.final_accuracy()  # (S, L)
-        at_best = by_rate[np.arange(len(by_rate)), select_rates(by_rate, sweep.seeds % 2 == 1)]
+        at_best = accuracy_at_best_rates(sweep)
         what = f"accuracy of the last ten epochs at the best rate, {LABELS[arm]}"
         numbers.append(mean_of(arm, what, at_best, run.experiment))
         reached = reaches(at_best, study.published[arm])

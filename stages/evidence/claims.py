@@ -16,7 +16,6 @@ from stages.evidence.effects import Effect, NotMeasuredError, Rules, compare_see
 from stages.evidence.paired import paired_statistic
 from stages.evidence.readings import Reading
 from stages.evidence.trainings import Curves, PairedTrainings
-from stages.history.moments import mean_interval
 from stages.history.wording import Contrast
 
 ROWS_PER_PARAMETER = 10  # a network with fewer parameters than rows / 10 cannot overfit: there is little to regularize
@@ -103,9 +102,7 @@ def _at_equal_loss(reading: Reading, rules: Rules) -> list[str]:
     differences = gaps[1] - gaps[0]
     if not np.isfinite(differences).all():
         return []
-    mean, _, high = mean_interval(differences, 1 - rules.alpha)
-    reach = rules.widening(len(differences)) * (high - mean)
-    low, high = mean - reach, mean + reach
+    mean, low, high = rules.mean_interval(differences)
     return [f"at equal training loss {mark:.3f}: {mean:+.3g}, interval {low:+.3g} to {high:+.3g}"]
 
 

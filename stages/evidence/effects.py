@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import stdtr, stdtrit
 
 from stages.evidence.paired import PairedDifference, paired_difference, paired_interval
+from stages.history.moments import mean_interval
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,12 @@ class Rules:
         The variance is sd ** 2 * (1 / n + overlap) in place of sd ** 2 / n (Nadeau & Bengio 2003).
         """
         return math.sqrt(1 + n * self.overlap)
+
+    def mean_interval(self, differences: np.ndarray) -> tuple[float, float, float]:
+        """Return the mean over pairs (S,) and both ends of its 1 - alpha interval: Student's t, widened."""
+        mean, _, high = mean_interval(differences, 1 - self.alpha)
+        reach = self.widening(len(differences)) * (high - mean)
+        return float(mean), float(mean - reach), float(mean + reach)
 
 
 @dataclass(frozen=True)

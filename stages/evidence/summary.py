@@ -23,7 +23,6 @@ from stages.evidence.verdicts import (
     OTHER_READINGS,
     Judgement,
 )
-from stages.history.moments import mean_interval
 from stages.history.wording import Contrast
 
 COLUMNS = 80  # of a terminal
@@ -54,10 +53,8 @@ def _compare_losses(comparison: Comparison) -> dict[str, float | None]:
     """Return the mean difference in final validation loss, in nats, with its interval; None where it diverged."""
     baseline, bn = (comparison.finals[arm]["val_loss"].to_numpy() for arm in ARMS)
     with np.errstate(invalid="ignore"):  # inf - inf
-        mean, _, high = mean_interval(bn - baseline, comparison.confidence)
-    reach = comparison.rules.widening(len(bn)) * (high - mean)
-    ends = {"val_loss": float(mean), "val_loss_ci_low": float(mean - reach), "val_loss_ci_high": float(mean + reach)}
-    return _finite(ends)
+        mean, low, high = comparison.rules.mean_interval(bn - baseline)
+    return _finite({"val_loss": mean, "val_loss_ci_low": low, "val_loss_ci_high": high})
 
 
 def collect_claims(judgements: Sequence[Judgement]) -> dict[str, dict[str, Any]]:

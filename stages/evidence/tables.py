@@ -1,6 +1,6 @@
 """What the figures show, as tables: the statistics behind each."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import nan
 from typing import Any
 
@@ -94,18 +94,18 @@ def ratio_of_roughness(comparison: Comparison) -> tuple[float, float, float]:
 
     Of a network it is the median over epochs. NaN where there is none, or none in the baseline.
     """
-    roughness = []
-    for arm in ARMS:
-        diagnostics = comparison.trainings.diagnostics[arm]
-        roughness.append(diagnostics.groupby("seed")["beta_smoothness"].median().to_numpy())
-    without, with_bn = roughness
-    kept = np.isfinite(without) & np.isfinite(with_bn)
-    if kept.sum() < 2:
+    without, with_bn = roughness_of_pairs(comparison.trainings.diagnostics)
+    if len(with_bn) < 2:
         return nan, nan, nan
     rules = comparison.rules
-    return ratio_of_medians(
-        without[kept], with_bn[kept], rules.alpha, rules.resamples, widening=rules.widening(int(kept.sum()))
-    )
+    return ratio_of_medians(without, with_bn, rules.alpha, rules.resamples, widening=rules.widening(len(with_bn)))
+
+
+def roughness_of_pairs(diagnostics: Mapping[str, pd.DataFrame]) -> np.ndarray:
+    """Return the median beta-smoothness of each network over epochs, (2, n): baseline and bn, of pairs that have it."""
+    medians = [diagnostics[arm].groupby("seed")["beta_smoothness"].median().to_numpy() for arm in ARMS]
+    roughness = np.stack(medians)
+    return roughness[:, np.isfinite(roughness).all(axis=0)]
 
 
 def median_accuracies(comparison: Comparison) -> list[float]:

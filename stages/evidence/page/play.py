@@ -149,9 +149,7 @@ def _describe_speed(pair: Sequence[np.ndarray], comparison: Comparison) -> str:
 
 def _describe_difference(pair: Sequence[np.ndarray], comparison: Comparison, form: str) -> str:
     baseline, bn = pair
-    mean, _, high = mean_interval(bn - baseline, comparison.confidence)
-    reach = comparison.rules.widening(len(bn)) * (high - mean)
-    low, high = mean - reach, mean + reach
+    mean, low, high = comparison.rules.mean_interval(bn - baseline)
     return f"difference {mean:+z{form}}, {100 * comparison.confidence:g}% interval {low:+z{form}} to {high:+z{form}}"
 
 
