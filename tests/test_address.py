@@ -9,7 +9,7 @@ import mlflow
 import pytest
 
 from stages import InputError
-from stages.tracking.address import default_address, hide, log_in, shown
+from stages.tracking.address import hide, log_in, shown, shown_store, store_address
 from stages.tracking.connection import find_store
 from stages.tracking.logger import open_log
 from stages.tracking.store import open_client, open_experiment
@@ -33,11 +33,14 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("postgresql://host/db?user=ann&password=secret", "postgresql://host/db"),
         ("http://ann:sec/ret@host", "http://host"),
         ("sqlite:////home/a@b/mlflow.db", "sqlite:////home/a@b/mlflow.db"),
+        ("sqlite+pysqlite:////home/a@b%25/mlflow.db", "sqlite+pysqlite:////home/a@b%25/mlflow.db"),
         ("http://host:5000", "http://host:5000"),
         ("bob:pw@host:5000", "host:5000"),
         ("http:/bob:pw@host", "host"),
         ("http://bob:p\nw@host", "http://host"),
         ("http://bob:pw@host\u2100", "http://host\u2100"),
+        ("http://bob:pw\uff20host", "http://host"),
+        ("http://bob:pw@in\ufe6bhost", "http://host"),
         ("http://host\n", "http://host?"),
         ("bob:pw@host://host", "host://host"),
         ("http://bob:p@ss@host", "http://host"),
@@ -59,6 +62,8 @@ def test_no_address_is_shown_with_credentials(address: str, expected: str) -> No
         (f"http://ann:{SECRET}\n@host", "has a space or a line break"),
         (f"http://ann:x {SECRET}@host", "has a space or a line break"),
         (f"http://ann:{SECRET}@host\u2100", "has no valid host and port"),
+        (f"http://ann:{SECRET}\uff20host", "has no valid host and port"),
+        (f"http://ann:{SECRET}%00@host", "has a %00 before its @"),
         (f"http://ann:{SECRET}[@host", "has no valid host and port"),
         (f"http://ann:{SECRET}@[host", "has no valid host and port"),
         (f"http://ann:{SECRET}@host:port", "has no valid host and port"),
@@ -78,6 +83,9 @@ def test_no_address_is_shown_with_credentials(address: str, expected: str) -> No
         ("sqlite:///:memory:", "is in memory"),
         ("sqlite:///file::memory:?uri=true", "is in memory"),
         ("sqlite:///file:x?mode=memory&uri=true", "is in memory"),
+        ("sqlite:///file:?uri=true", "is in memory"),
+        ("sqlite:///file:%253Amemory%253A?uri=true", "is in memory"),
+        ("sqlite:///file:/x?vfs=memdb&uri=true", "is in memory"),
         ("sqlite:////no/such/folder/x.db", "unable to open database file"),
     ],
 )
@@ -155,5 +163,27 @@ def test_the_database_is_at_the_root_whatever_its_path(
     assert {path.name for path in root.iterdir()} == {name}
 
 
+@pytest.mark.parametrize(
+    "uri", ["", "sqlite:///mlflow.db", "sqlite+pysqlite:///./mlflow.db", "SQLITE:///mlflow.db?a=b"]
+)
+def test_a_relative_path_begins_at_the_root_wherever_the_stage_runs(
+    root: Path, monkeypatch: pytest.MonkeyPatch, uri: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    assert shown_store() == f"sqlite:///{root}/mlflow.db"
+
+
+def test_an_address_is_compared_as_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "HTTP://ann:s3cret@host")
+    assert shown(log_in(store_address())) == shown_store() == "http://host"
+
+
+@pytest.mark.parametrize("variable", ["MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_PASSWORD"])
+def test_a_secret_beside_the_address_is_hidden_too(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://host")
+    monkeypatch.setenv(variable, "s3c\nret")
+    assert hide("invalid header: 'Bearer s3c\\nret'") == "invalid header: 'Bearer ***'"
+
+
 def test_the_default_address_holds_no_credentials_to_hide(root: Path) -> None:
-    assert hide(f"ann@host {default_address()}") == f"ann@host {default_address()}"
+    assert hide(f"ann@host {store_address()}") == f"ann@host {store_address()}"

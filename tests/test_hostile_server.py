@@ -1,7 +1,9 @@
 """Servers that answer what no server should: a stage ends in one line, soon, and nothing is lost or overwritten."""
 
 import json
+import multiprocessing
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,9 +16,9 @@ import pytest
 
 from stages import InputError
 from stages.params import load_params
-from stages.tracking import connection, logger, outbox
+from stages.tracking import background, connection, logger, model, outbox
 from stages.tracking.connection import find_store
-from stages.tracking.entries import Entry, set_tag
+from stages.tracking.entries import Entry, log_artifact, log_network, set_tag
 from stages.tracking.logger import open_log
 
 ROOT = Path(__file__).parents[1]
@@ -138,6 +140,35 @@ def test_files_may_go_where_a_team_has_them(server: Server, artifact_uri: str) -
     assert open_run().run.id == RUN_ID
 
 
+def test_files_go_nowhere_else_when_the_server_thinks_again(server: Server, tmp_path: Path) -> None:
+    log = open_run()
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "passwd").write_text("ours")
+    server.answers["runs/get"] = run_answer(RUN_ID, (tmp_path / "etc").as_uri())
+    log.add(Entry(log_artifact, (tmp_path / "passwd",)))
+    log.close("FINISHED")
+    assert list((tmp_path / "etc").iterdir()) == []
+    (letter,) = outbox.waiting(tmp_path / "mlflow-outbox")
+    assert (letter / "files/0/passwd").read_text() == "ours"
+
+
+@pytest.mark.parametrize("model_id", ["", "etc", "m-etc", f"m-{RUN_ID}"])
+def test_a_network_goes_to_no_folder_but_its_own(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model_id: str
+) -> None:
+    log = open_run()
+    elsewhere = tmp_path / "m-etc" / "etc"
+    elsewhere.mkdir(parents=True)
+    info = {"model_id": model_id, "name": "bn", "artifact_uri": elsewhere.as_uri()}
+    server.answers["mlflow/logged-models"] = {"model": {"info": info}}
+    monkeypatch.setattr(model, "_save", lambda *parts: shutil.copytree(ROOT / "data", parts[-1]))
+    log.add(Entry(log_network, ("bn", tmp_path / "model.pt", ROOT / "stages/training/network.py", [[], []])))
+    (tmp_path / "model.pt").touch()
+    log.close("FINISHED")
+    assert list(elsewhere.iterdir()) == []
+    assert len(outbox.waiting(tmp_path / "mlflow-outbox")) == 1
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -225,3 +256,14 @@ def test_a_server_that_turns_slow_costs_a_run_its_data_for_now_and_no_time(
     assert "run 'bn' there lacks its tags, end; nothing is lost" in line
     letter = outbox.read(tmp_path / "mlflow-outbox" / RUN_ID)
     assert [entry.args[0] for entry in letter.entries] == [f"tag{number}" for number in range(20)]
+
+
+def test_a_mistake_of_ours_is_told_without_credentials(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logger, "open_run", lambda address, *_: {}[os.environ["MLFLOW_TRACKING_URI"]])
+    ours, theirs = multiprocessing.Pipe()
+    service = background._Service(theirs)
+    service.open("train_bn", PARAMS, {"arm": "bn"}, [0.1])
+    service.take(background.Open())
+    _, error = ours.recv()
+    assert "KeyError: '***@127.0.0.1:" in str(error)
+    assert "s3cret" not in str(error)

@@ -22,10 +22,11 @@ from forking import forks_that_log
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 
 from stages import InputError
 from stages.params import load_params
-from stages.tracking import StageRun, outbox, resync, track_stage
+from stages.tracking import StageRun, liveness, outbox, resync, track_stage
 from stages.tracking.address import shown_store
 from stages.tracking.entries import Entry, LoggedRun, log_network, log_points
 from stages.tracking.environment import outbox_folder
@@ -295,8 +296,10 @@ def test_a_start_closes_the_runs_of_dead_processes(store: MlflowClient) -> None:
     dead = replace(me, pid=2**22 + 1)  # above the largest process id
     processes = {
         "dead": dead,
+        "of an id that no system has": replace(me, pid=2**70),
         "reused": replace(me, start=1000),  # the process of that id started later
         "alive": me,
+        "of no process": replace(me, pid=-dead.pid),
         "before the last boot, or elsewhere": replace(dead, boot="another"),
         "in another container": replace(dead, namespace="4026539999"),
         "of an earlier version": "host:1:1000",
@@ -308,9 +311,14 @@ def test_a_start_closes_the_runs_of_dead_processes(store: MlflowClient) -> None:
     with track_stage("train_bn", PARAMS, tags={}) as run:
         run.wait_until_open()
         statuses = {name: found.info.status for name, found in runs(store).items()}
-    assert {name for name, status in statuses.items() if status == "KILLED"} == {"dead", "reused"}
+    assert {name for name, status in statuses.items() if status == "KILLED"} == {
+        "dead",
+        "of an id that no system has",
+        "reused",
+    }
     assert {name for name, status in statuses.items() if status == "RUNNING"} == {
         "alive",
+        "of no process",
         "before the last boot, or elsewhere",
         "in another container",
         "of an earlier version",
@@ -318,6 +326,26 @@ def test_a_start_closes_the_runs_of_dead_processes(store: MlflowClient) -> None:
         "somebody's",
         "bn (sunny-day)",
     }
+
+
+@pytest.mark.parametrize("place", ["BOOT_ID", "NAMESPACE"])
+def test_a_process_that_cannot_be_seen_from_here_is_not_known_to_be_dead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    dead = replace(this_process(), pid=2**22 + 1)
+    assert liveness.is_dead(dead)
+    (tmp_path / "another").write_text("another")
+    monkeypatch.setattr(liveness, place, tmp_path / "another")
+    assert not liveness.is_dead(dead)
+
+
+def test_a_process_that_nobody_waits_for_is_dead() -> None:
+    process = subprocess.Popen(["true"])
+    seen = psutil.Process(process.pid)
+    while seen.status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    assert liveness.is_dead(replace(this_process(), pid=process.pid, start=int(seen.create_time())))
+    process.wait()
 
 
 def test_compare_links_the_newest_finished_run_of_a_history(store: MlflowClient, tmp_path: Path) -> None:
@@ -361,7 +389,7 @@ def test_a_stage_that_is_killed_while_it_logs_has_not_finished(store: MlflowClie
     assert {run.info.status for run in runs(store).values()} == {"KILLED"}
 
 
-@pytest.mark.parametrize("step", ["log_outputs", "log_batch", "log_model_artifacts", "finalize_logged_model"])
+@pytest.mark.parametrize("step", ["log_outputs", "log_batch", "log_artifacts", "finalize_logged_model"])
 def test_a_model_that_was_cut_off_is_finished(
     store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -373,7 +401,8 @@ def test_a_model_that_was_cut_off_is_finished(
     network, inputs = load_network(tmp_path / "model.pt"), torch.zeros(2, 2)
     example = [inputs.tolist(), network(inputs).tolist()]
     with monkeypatch.context() as cut:
-        cut.setattr(MlflowClient, step, lambda *_, **__: fail(MlflowException("cut off")))
+        place = LocalArtifactRepository if step == "log_artifacts" else MlflowClient
+        cut.setattr(place, step, lambda *_, **__: fail(MlflowException("cut off")))
         with pytest.raises(MlflowException, match="cut off"):
             log_network(logged, "bn", tmp_path / "model.pt", NETWORK_CODE, example)
     for _ in range(2):  # the second time there is nothing left to do

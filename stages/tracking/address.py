@@ -2,6 +2,7 @@
 
 import os
 import re
+from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from sqlalchemy import URL, make_url
@@ -10,20 +11,29 @@ from stages import InputError
 from stages.tracking.environment import root
 
 VARIABLE = "MLFLOW_TRACKING_URI"
+SECRETS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 DATABASES = ("sqlite", "postgres", "mysql", "mssql")
 FILES = ("sqlite:///", "sqlite+pysqlite:///")
+RELATIVE = re.compile(r"sqlite(?:\+pysqlite)?:///(?!/|:|file:)([^?]+)(.*)")
+AT = re.compile("[@\ufe6b\uff20]")  # what Unicode takes for an @
 EXPECTED = "expected an address as in http://127.0.0.1:5000 or sqlite:////folder/mlflow.db"
 LENGTH_SHOWN = 100
 
 
 def store_address() -> str:
-    """Return the address of the store, as it is configured."""
-    return os.environ.get(VARIABLE) or default_address()
+    """Return the address of the store, as it is configured.
+
+    A relative path begins at the root: temporary workspaces, where stages of an experiment may run, are deleted.
+    """
+    scheme, separator, rest = (os.environ.get(VARIABLE) or "sqlite:///mlflow.db").partition("://")
+    address = scheme.lower() + separator + rest if separator else scheme
+    relative = RELATIVE.fullmatch(address)
+    return _database_address(root() / unquote(relative[1])) + relative[2] if relative else address
 
 
-def default_address() -> str:
-    """Return the address of mlflow.db at the root, whatever characters are in its path."""
-    path = str(root() / "mlflow.db")
+def _database_address(file: Path) -> str:
+    """Return the address of an SQLite database, whatever characters are in its path."""
+    path = str(file)
     address = URL.create("sqlite", database=path).render_as_string()
     if address.endswith(path):
         return address
@@ -36,6 +46,8 @@ def shown(address: str) -> str:
 
     Where it begins with FILES there is no place for a user: an @ is part of the path.
     """
+    if not address.startswith(FILES):
+        address = AT.sub("@", address)
     found = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", address)
     scheme = found[0] if found else ""
     rest = address[len(scheme) :]
@@ -56,10 +68,11 @@ def named_store() -> str:
 
 
 def hide(text: str) -> str:
-    """Return a text of others, as of an exception, without the store's user, password and query."""
+    """Return a text of others, as of an exception, without the store's user, password, token and query."""
     address = store_address()
     if address.startswith(FILES):
         return text
+    address, text = AT.sub("@", address), AT.sub("@", text)
     for secret in sorted(_secrets(address), key=len, reverse=True):
         text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
     return re.sub(r"[^\s'\"]+@", "***@", text) if "@" in address else text
@@ -72,7 +85,8 @@ def _secrets(address: str) -> set[str]:
     user, _, password = before.partition(":")
     values = [value for _, _, value in (pair.partition("=") for pair in query.split("&"))]
     found: set[str] = set()
-    for secret in (before, user, password, query, *values):
+    apart = [os.environ.get(variable, "") for variable in SECRETS]
+    for secret in (before, user, password, query, *values, *apart):
         found |= {secret, unquote(secret), quote(secret, safe=""), repr(secret)[1:-1]}
     return found - {""}
 
@@ -80,7 +94,7 @@ def _secrets(address: str) -> set[str]:
 def log_in(address: str) -> str:
     """Return an address without the credentials of a server, and give those to MLflow where it never shows them.
 
-    Raises InputError where it is no address, or the store would be gone with this process.
+    Raises InputError where it is no address.
     """
     if not address.isprintable() or (" " in address.partition("?")[0] and not address.startswith("sqlite")):
         raise _refusal("has a space or a line break in it")
@@ -88,8 +102,6 @@ def log_in(address: str) -> str:
         return address
     if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", address):
         raise _refusal("has no scheme")
-    scheme, separator, rest = address.partition("://")
-    address = scheme.lower() + separator + rest
     if address.startswith(DATABASES):
         _check_database(address)
     return _log_in_to_server(address) if address.startswith("http") else address
@@ -108,6 +120,8 @@ def _log_in_to_server(address: str) -> str:
     if not has_host:
         raise _refusal("has no valid host and port")
     credentials, at, server = parts.netloc.rpartition("@")
+    if "%00" in credentials:
+        raise _refusal("has a %00 before its @", "expected a password without one")
     if at:
         user, _, password = credentials.partition(":")
         os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(user)
@@ -116,14 +130,16 @@ def _log_in_to_server(address: str) -> str:
 
 
 def _check_database(address: str) -> None:
-    """Raise InputError for what SQLAlchemy cannot read, and for an SQLite database in memory."""
+    """Raise InputError for a port that is no number; SQLAlchemy's own errors have a line that is good enough."""
     try:
-        url = make_url(address)
-    except ValueError:  # a port that is no number; SQLAlchemy's own errors have a line that is good enough
+        make_url(address)
+    except ValueError:
         raise _refusal("has no valid host and port") from None
-    in_memory = not url.database or ":memory:" in url.database or url.query.get("mode") == "memory"
-    if url.get_backend_name() == "sqlite" and in_memory:
-        raise _refusal("is in memory, where all runs are lost", "expected a file, as in sqlite:////folder/mlflow.db")
+
+
+def in_memory() -> InputError:
+    """Return the error on a database that is no file."""
+    return _refusal("is in memory, where all runs are lost", "expected a file, as in sqlite:////folder/mlflow.db")
 
 
 def _refusal(reason: str, expected: str = EXPECTED) -> InputError:

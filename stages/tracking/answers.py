@@ -3,10 +3,15 @@
 import re
 from urllib.parse import unquote, urlsplit
 
+import mlflow
+from mlflow.store.artifact.artifact_repo import ArtifactRepository
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
 from stages import InputError
 from stages.tracking.address import named_store
 
 RUN_ID = re.compile("[0-9a-fA-F]{32}")
+OWNER_ID = re.compile(f"(m-)?{RUN_ID.pattern}")  # a run's, or a model's
 ON_THIS_MACHINE = ("", "file")
 
 
@@ -21,5 +26,15 @@ def check_location(location: str | None, owner_id: str) -> None:
     """Raise PermissionError where files would go to a folder of this machine that is not their run's or model's own."""
     parts = urlsplit(location or "")
     folders = unquote(parts.path).split("/")
-    if parts.scheme in ON_THIS_MACHINE and (owner_id not in folders or ".." in folders):
-        raise PermissionError(f"it wants the files of {owner_id} in {location!r:.80}")
+    is_own = OWNER_ID.fullmatch(owner_id) and owner_id in folders and ".." not in folders
+    if parts.scheme in ON_THIS_MACHINE and not is_own:
+        raise PermissionError(f"it wants the files of {owner_id:.40} in {location!r:.80}")
+
+
+def checked_folder(location: str | None, owner_id: str) -> ArtifactRepository:
+    """Return where the files of a run or a model go. Raises PermissionError as `check_location` does.
+
+    MLflow's client would ask for the location once more, and take another answer.
+    """
+    check_location(location, owner_id)
+    return get_artifact_repository(str(location), tracking_uri=mlflow.get_tracking_uri())

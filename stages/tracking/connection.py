@@ -2,11 +2,12 @@
 
 import contextlib
 import math
+from pathlib import Path
 
 import requests
 import sqlalchemy
 
-from stages.tracking.address import DATABASES, log_in, store_address
+from stages.tracking.address import DATABASES, in_memory, log_in, store_address
 from stages.tracking.errors import errors_named
 from stages.tracking.patience import SECONDS_TO_ANSWER, Patience
 
@@ -34,4 +35,16 @@ def _await_answer(address: str) -> None:
         with contextlib.suppress(requests.exceptions.SSLError):  # there is a server; MLflow knows what to trust
             requests.head(address, timeout=SECONDS_TO_CONNECT)
     elif address.startswith(DATABASES):
-        sqlalchemy.create_engine(address).connect().close()
+        _connect(address)
+
+
+def _connect(address: str) -> None:
+    """Connect to a database once. Raises InputError for one of SQLite's that would be gone with this process."""
+    with sqlalchemy.create_engine(address, poolclass=sqlalchemy.NullPool).connect() as connection:
+        if connection.dialect.name != "sqlite":
+            return
+        connection.exec_driver_sql("SELECT name FROM sqlite_master")  # makes the file
+        databases = connection.exec_driver_sql("PRAGMA database_list")
+        files = [file for _, name, file in databases if name == "main"]
+        if not all(file and Path(file).exists() for file in files):
+            raise in_memory()

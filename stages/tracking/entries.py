@@ -84,7 +84,7 @@ def log_network(store: "Store", name: str, network: Path, definition: Path, exam
 
 def log_artifact(store: "Store", file: Path) -> None:
     """Log a file."""
-    store.client.log_artifact(store.run.id, str(file))
+    store.log_artifact(file)
 
 
 def set_tag(store: "Store", name: str, value: str) -> None:

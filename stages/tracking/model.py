@@ -10,7 +10,7 @@ from mlflow.entities import LoggedModel, LoggedModelOutput, Metric
 from mlflow.models import Model, infer_signature
 from mlflow.pyfunc import save_model
 
-from stages.tracking.answers import check_location
+from stages.tracking.answers import checked_folder
 from stages.tracking.entries import Example, LoggedRun
 
 CODE = Path(__file__).with_name("served_network.py")
@@ -31,13 +31,13 @@ def log_model(client: MlflowClient, run: LoggedRun, name: str, artifacts: dict[s
             client.delete_logged_model(cut_off.model_id)
         model = client.create_logged_model(run.experiment_id, name, run.id)
         client.log_outputs(run.id, [LoggedModelOutput(model.model_id, run.epochs)])
-    check_location(model.artifact_location, model.model_id)
+    files = checked_folder(model.artifact_location, model.model_id)
     if not model.metrics:
         _copy_last_metrics(client, run, model)
     if model.status != "READY":
         with tempfile.TemporaryDirectory() as folder:
             _save(model, artifacts, example, Path(folder, "model"))
-            client.log_model_artifacts(model.model_id, f"{folder}/model")
+            files.log_artifacts(f"{folder}/model")
         client.finalize_logged_model(model.model_id, "READY")
 
 

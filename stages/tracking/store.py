@@ -19,7 +19,7 @@ from mlflow.utils.validation import MAX_DATASET_SCHEMA_SIZE, MAX_METRICS_PER_BAT
 
 from stages import InputError
 from stages.tracking.address import shown
-from stages.tracking.answers import check_location, checked_run_id
+from stages.tracking.answers import check_location, checked_folder, checked_run_id
 from stages.tracking.clock import milliseconds
 from stages.tracking.entries import Entry, Example, LoggedRun, log_points, rate_key
 from stages.tracking.environment import root
@@ -68,6 +68,11 @@ class Store:
         )
         tags = [InputTag("mlflow.data.context", context)]
         self.client.log_inputs(self.run.id, [DatasetInput(dataset, tags)])
+
+    def log_artifact(self, file: Path) -> None:
+        """Log a file of the run."""
+        location = self.client.get_run(self.run.id).info.artifact_uri
+        checked_folder(location, self.run.id).log_artifact(str(file))
 
     def log_model(self, name: str, artifacts: dict[str, Path], example: Example) -> None:
         """Log the network of the run, with an example of its inputs and outputs."""
