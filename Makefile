@@ -56,8 +56,9 @@ register: setup  ## register both networks in MLflow, as batchnorm-study@baselin
 resync: setup  ## log to MLflow what it did not take while the stages ran
 	python -m stages.tracking.resync
 
-bench: setup  ## time the stacked training against a DataLoader loop, and the whole run against what it cannot spare
+bench: setup  ## time the stacked training against a DataLoader loop, faster training in seconds, and the whole run
 	python -m benchmarks.stacked
+	python -m benchmarks.seconds
 	python -m benchmarks.whole
 
 bench-peers: .venv-peers/installed  ## time other libraries at the same training; writes benchmarks/peers.md
@@ -89,7 +90,7 @@ lock: setup  ## write requirements.lock and requirements-dask.lock anew from pyp
 .venv-peers/installed: benchmarks/peers.txt requirements.lock
 	$(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock \
-		numpy pandas pyarrow pydantic pyyaml scikit-learn scipy torch
+		filelock numpy pandas psutil pyarrow pydantic pyyaml ruamel.yaml scikit-learn scipy torch
 	while read -r package; do .venv-peers/bin/python -m pip install --quiet --disable-pip-version-check \
 		"$$package" || echo "$$package cannot be installed here"; done < benchmarks/peers.txt
 	@touch $@

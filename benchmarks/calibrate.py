@@ -256,6 +256,7 @@ READINGS: dict[str, Callable[[Judgement], Judgement | None]] = {
     "same rate": lambda judged: judged,
     "best rates": lambda judged: judged.best_rate,
     "network itself": lambda judged: judged.itself,
+    "other definition": lambda judged: judged.definition,
 }
 
 

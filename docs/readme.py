@@ -1,6 +1,6 @@
 """Write what README.md quotes of the results, between its marks.
 
-Reads   results/metrics.json, params.yaml, studies/results.csv
+Reads   results/metrics.json, params.yaml, studies/results.csv, benchmarks/seconds.csv
 Writes  README.md
 """
 
@@ -8,6 +8,8 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from stages import run_stage
 from stages.evidence.summary import format_p
@@ -17,6 +19,7 @@ from studies.experiments import Study, load_studies
 from studies.report import RESULTS, Numbers, fill, read_numbers
 
 README, METRICS, PARAMS = Path("README.md"), Path("results/metrics.json"), Path("params.yaml")
+SECONDS = Path("benchmarks/seconds.csv")
 CLAIMS = {  # name: what is claimed, format of the difference, its unit
     "faster_training": ("trains faster", "+.1f", "epochs"),
     "higher_accuracy": ("ends more accurate", "+.3f", "accuracy"),
@@ -37,7 +40,7 @@ def main() -> None:
     params = parse_yaml(PARAMS.read_text(encoding="utf-8"))
     text = write_results(README.read_text(encoding="utf-8"), metrics, params)
     numbers = read_numbers(RESULTS)
-    text = write_control(text, metrics, numbers["batch"])
+    text = write_control(text, metrics, numbers["batch"], pd.read_csv(SECONDS))
     README.write_text(write_studies(text, load_studies(), numbers), encoding="utf-8")
 
 
@@ -52,10 +55,25 @@ def write_studies(text: str, studies: Sequence[Study], numbers: Mapping[str, Num
     return insert(text, "studies", list_studies(studies, numbers))
 
 
-def write_control(text: str, metrics: Mapping[str, Any], batch: Numbers) -> str:
-    """Return the text with what frozen statistics have of the gain, and what more pairs decide."""
-    sentences = [state_share(batch), state_more_pairs(metrics["claims"], batch), state_landscape(batch)]
-    return insert(text, "control", " ".join(filter(None, sentences)))
+def write_control(text: str, metrics: Mapping[str, Any], batch: Numbers, seconds: pd.DataFrame) -> str:
+    """Return the text with what the table of verdicts leaves open."""
+    sentences = [state_seconds(seconds), state_more_pairs(metrics["claims"], batch), state_landscape(batch)]
+    return insert(text, "control", "\n\n".join([state_share(batch), " ".join(filter(None, sentences))]))
+
+
+def state_seconds(seconds: pd.DataFrame) -> str:
+    """Return what is left of faster training at the same rate where an epoch counts by the time it takes."""
+    found = seconds.set_index("reading").loc["same_rate"]
+    times = found["bn_ms_per_epoch"] / found["baseline_ms_per_epoch"]
+    compared = "neither is shown to be faster"
+    if found["ms_ci_high"] < 0:
+        compared = "it is still faster"
+    elif found["ms_ci_low"] > 0:
+        compared = "it is slower"
+    return (
+        f"In processor time, of which an epoch takes {times:.1f} times as much with batch normalization, {compared}:"
+        f" {found['ms']:+.2f} [{found['ms_ci_low']:+.2f}, {found['ms_ci_high']:+.2f}] ms to the target (`make bench`)."
+    )
 
 
 def state_share(batch: Numbers) -> str:

@@ -35,7 +35,10 @@ def test_equal_arms_are_called_different_at_rate_alpha() -> None:
 @pytest.mark.whole
 @pytest.mark.parametrize(
     ("architecture", "readings"),
-    [(PLAIN, ["same rate", "best rates"]), (NORMALIZED, ["same rate", "best rates", "network itself"])],
+    [
+        (PLAIN, ["same rate", "best rates", "other definition"]),
+        (NORMALIZED, ["same rate", "best rates", "network itself", "other definition"]),
+    ],
 )
 def test_trainings_that_differ_in_the_order_of_batches_alone_are_called_the_same(
     architecture: Architecture, readings: list[str]

@@ -8,9 +8,11 @@ import pandas as pd
 import pytest
 import scipy.stats
 
+from benchmarks.seconds import tabulate
 from stages import ARMS, MEASURES
 from stages.evidence.claims import CLAIMS
 from stages.evidence.effects import Rules
+from stages.evidence.endpoints import epochs_to_target, shared_target
 from stages.evidence.paired import holm
 from stages.evidence.readings import describe_best_rates, read_best_rate, read_itself, read_same_rate
 from stages.evidence.selection import compare_selected, select_rates
@@ -310,3 +312,22 @@ def test_the_widest_table_fits_eighty_columns() -> None:
         assert max(map(len, lines)) <= 80
     unmeasured = [Judgement(claim.name, note="x" * 60) for claim in CLAIMS]
     assert max(map(len, format_verdicts(unmeasured, 0.95, ""))) <= 80
+
+
+def test_in_seconds_an_epoch_counts_what_it_takes(trainings: PairedTrainings) -> None:
+    claim = judge(trainings, RULES)[0]
+    table = tabulate(trainings, {"baseline": 2.0, "bn": 2.0}).set_index("reading")
+    assert list(table.index) == ["same_rate", "best_rate"]
+    assert table.loc["same_rate", "epochs"] == claim.estimate
+    assert table.loc["best_rate", "epochs"] == claim.best_rate.estimate
+    for end in ("", "_ci_low", "_ci_high"):
+        assert table[f"ms{end}"].to_numpy() == pytest.approx(2 * table[f"epochs{end}"].to_numpy())
+
+
+def test_in_seconds_dear_epochs_undo_the_gain_in_epochs(trainings: PairedTrainings) -> None:
+    without, with_bn = (trainings.sweeps[arm].at(0.01).val_accuracy for arm in ARMS)
+    target = shared_target(without, with_bn, 0.5)
+    epochs = [epochs_to_target(accuracy, target).mean() for accuracy in (without, with_bn)]
+    found = tabulate(trainings, {"baseline": 1.0, "bn": 5.0}).set_index("reading").loc["same_rate"]
+    assert found["epochs"] < 0 < found["ms"]
+    assert found["ms"] == pytest.approx(5 * epochs[1] - epochs[0])

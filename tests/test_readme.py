@@ -7,6 +7,7 @@ import subprocess
 import tomllib
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -58,7 +59,20 @@ def test_the_picture_of_the_page_is_small() -> None:
 def test_readme_holds_what_the_studies_found() -> None:
     numbers = read_numbers(ROOT / "studies/results.csv")
     assert readme.write_studies(README, load_studies(), numbers) == README
-    assert readme.write_control(README, METRICS, numbers["batch"]) == README
+    seconds = pd.read_csv(ROOT / "benchmarks/seconds.csv")
+    assert readme.write_control(README, METRICS, numbers["batch"], seconds) == README
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [(-0.3, 0.5, "neither is shown to be faster"), (-0.3, -0.1, "still faster"), (0.1, 0.5, "slower")],
+)
+def test_in_seconds_no_more_is_said_than_the_interval_bears(low: float, high: float, said: str) -> None:
+    row = {"reading": "same_rate", "ms": (low + high) / 2, "ms_ci_low": low, "ms_ci_high": high}
+    row |= {"baseline_ms_per_epoch": 0.02, "bn_ms_per_epoch": 0.03}
+    sentence = readme.state_seconds(pd.DataFrame([row]))
+    assert f"1.5 times as much with batch normalization, {said}" in sentence.replace("it is ", "")
+    assert f"[{low:+.2f}, {high:+.2f}] ms" in sentence
 
 
 def test_what_more_pairs_decide_is_said_with_the_command() -> None:
