@@ -244,7 +244,22 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
             read_csv(tmp_path / f"{name}.csv")
 
 
-@pytest.mark.parametrize("name", ["label ", " label", "LABEL", "Label", "label\u00a0", "\u200blabel", "\ufefflabel"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("label ", " label", "LABEL", "Label", "label\u00a0", "\u200blabel", "\ufefflabel"),
+        *(
+            "la\u200bbel",
+            "label\u00ad",
+            "label\u200e",
+            "\u202alabel\u202c",
+            "label\u2800",
+            "\uff4cabel",
+            "'label'",
+            "label:",
+        ),
+    ],
+)
 def test_the_label_is_known_however_it_is_written(tmp_path: Path, name: str) -> None:
     rows = read_csv(write_csv(tmp_path, f"{name},a\n0,7\n1,8\n0,8\n1,7\n"))
     assert rows.columns == ("a",)
@@ -265,6 +280,8 @@ def test_equal_numbers_are_one_class_and_so_are_equal_texts(tmp_path: Path) -> N
     np.testing.assert_array_equal(numbers.y, [1, 1, 2, 2, 0, 0])
     texts = read_csv(write_csv(tmp_path, "a,c\n1,yes\n2,yes \n3,no\n4,no\u00a0\n"))
     assert texts.classes == ("no", "yes")
+    beyond = read_csv(write_csv(tmp_path, f"a,c\n1,1e{'9' * 30}\n2,1\n3,1\n4,1e{'9' * 30}\n"))  # no Decimal
+    assert beyond.classes == ("1", f"1e{'9' * 30}")
 
 
 def test_measurements_are_no_classes_even_where_some_repeat(tmp_path: Path) -> None:
@@ -284,6 +301,10 @@ def test_target_and_drop_choose_columns(tmp_path: Path) -> None:
         read_csv(path, target="kind")
     with pytest.raises(InputError, match=r"data.target = 'kynd': no such column; the nearest is 'kind'"):
         read_csv(path, target="kynd")
+    with pytest.raises(
+        InputError, match=r"data.drop = \['id', 'kind', 'label', 'b'\]: expected a column of .* to stay"
+    ):
+        read_csv(path, drop=["id", "kind", "label", "b"])
     with pytest.raises(InputError, match=r"data.drop = 'ID': no such column; the nearest is 'id'"):
         read_csv(path, drop=["ID"])
 
@@ -330,6 +351,10 @@ def test_numbers_alone_are_encoded_as_they_are(tmp_path: Path) -> None:
             [f"name {i}" for i in range(202)],
             "column 'a' has 101 different texts in the training rows: expected at most",
         ),
+        (
+            [*(f"{i}.5" for i in range(30)), "5%"] * 2,
+            "column 'a' has 30 different numbers and '5%': expected numbers alone, or categories; data.drop",
+        ),
     ],
 )
 def test_what_cannot_be_encoded_is_refused(tmp_path: Path, cells: list[str], message: str) -> None:
@@ -362,9 +387,15 @@ def test_a_column_that_numbers_the_rows_is_found(column: list[float], found: boo
     assert any("column 'id' numbers the rows" in doubt for doubt in find_doubts(rows)) == found
 
 
-def test_classes_that_differ_in_capital_letters_are_found() -> None:
-    rows = Rows(np.array([[1.5], [2.0]]), np.array([0, 1]), ("a",), ("Yes", "no", "yes"))
-    assert find_doubts(rows) == ["classes 'Yes' and 'yes' differ in capital letters alone"]
+@pytest.mark.parametrize("pair", [("Yes", "yes"), ("\u00e9", "e\u0301"), ("1", "\uff11")])
+def test_classes_that_read_alike_are_found(pair: tuple[str, str]) -> None:
+    rows = Rows(np.array([[1.5], [2.0]]), np.array([0, 1]), ("a",), (pair[0], "no", pair[1]))
+    assert find_doubts(rows) == [f"classes {pair[0]!r} and {pair[1]!r} read alike"]
+
+
+def test_a_class_that_may_be_a_gap_is_found() -> None:
+    rows = Rows(np.array([[1.5], [2.0]]), np.array([0, 1]), ("a",), ("1", "nan"))
+    assert find_doubts(rows) == ["class 'nan' reads like a value that is not there"]
 
 
 @pytest.mark.parametrize("source", sorted(GENERATED_SOURCES | REAL_SOURCES))

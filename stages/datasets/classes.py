@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,8 @@ import pandas as pd
 from stages import InputError, shorten
 
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.ASCII | re.IGNORECASE)
-MANY = 20  # more classes than this that are numbers with decimals are measurements
+MANY = 20  # more different numbers than this, if they have decimals, are measurements and no classes
+GAPS = ("", "?", "NA", "N/A", "NaN", "nan", "null", "None")  # how a value that is not there is written
 
 
 def number_classes(column: pd.Series, where: str) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -42,9 +43,12 @@ def trim(text: str) -> str:
 
 def _as_numbers(texts: list[str]) -> Sequence[Any]:
     """Return all texts as numbers, exact where floats are not (above 2 ** 53), or as they are where one is none."""
-    if all(NUMBER.fullmatch(text) for text in texts):
+    if not all(NUMBER.fullmatch(text) for text in texts):
+        return texts
+    try:
         return [Decimal(text) for text in texts]
-    return texts
+    except InvalidOperation:  # an exponent of 19 digits or more
+        return texts
 
 
 def _check_kind(different: Sequence[Any], rows: int, where: str) -> None:

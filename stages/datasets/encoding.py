@@ -9,10 +9,9 @@ from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder
 
 from stages import InputError, shorten
-from stages.datasets.classes import trim
+from stages.datasets.classes import GAPS, MANY, trim
 from stages.datasets.rows import Rows
 
-GAPS = ("", "?", "NA", "N/A", "NaN", "nan", "null", "None")
 GAP = "missing"  # as a category
 MOST_CATEGORIES = 100  # more of them are names, or numbers with a slip of the pen
 
@@ -55,16 +54,29 @@ def _as_floats(column: pd.Series) -> pd.Series | None:
 
 
 def _check(train: pd.DataFrame, numeric: list[str], texts: list[str]) -> None:
-    """Raise InputError where a column of the training rows has no number, or too many texts."""
+    """Raise InputError where a column of the training rows has no number, too many texts, or numbers and a slip."""
     for name in numeric:
         if train[name].isna().all():
             raise InputError(
                 f"data.encode = True: column {shorten(name)} has no value in the training rows; data.drop leaves it out"
             )
     for name in texts:
+        _check_kind(name, train[name])
         count = train[name].nunique()
         if count > MOST_CATEGORIES:
             raise InputError(
                 f"data.encode = True: column {shorten(name)} has {count} different texts in the training rows:"
                 f" expected at most {MOST_CATEGORIES} categories; data.drop leaves it out"
             )
+
+
+def _check_kind(name: str, column: pd.Series) -> None:
+    """Raise InputError where texts are fewer than measurements, which would become a category each."""
+    different = pd.Series(column[column != GAP].unique())
+    is_number = np.isfinite(pd.to_numeric(different, errors="coerce").astype(np.float64))
+    numbers, others = different[is_number], different[~is_number]
+    if len(others) and len(numbers) > max(MANY, len(others)):
+        raise InputError(
+            f"data.encode = True: column {shorten(name)} has {len(numbers)} different numbers and"
+            f" {shorten(others.iloc[0])}: expected numbers alone, or categories; data.drop leaves it out"
+        )

@@ -1,5 +1,6 @@
 """A CSV of the user's own: a header, features, and classes."""
 
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from difflib import SequenceMatcher
@@ -25,6 +26,8 @@ def read_csv(path: str | Path, *, target: str | None = None, drop: Sequence[str]
     table = _read_table(Path(path), where)
     _check_known(drop, table.columns, "data.drop")
     table = table.drop(columns=list(drop))
+    if table.shape[1] == 0:
+        raise InputError(f"data.drop = {shorten(list(drop))}: expected a column of {where} to stay")
     label = _class_column(table.columns, target, where)
     features = table.drop(columns=label)
     if features.shape[1] == 0:
@@ -83,14 +86,19 @@ def _check_header(header: list[str], where: str) -> None:
 
 
 def _class_column(names: Sequence[str], target: str | None, where: str) -> str:
-    """Return which column has the classes: `target`, or the one called label in any case, or the last."""
+    """Return which column has the classes: `target`, or the one called label in any spelling, or the last."""
     if target is not None:
         _check_known([target], names, "data.target")
         return target
-    called_label = [name for name in names if name.casefold() == "label"]
+    called_label = [name for name in names if _letters(name) == "label"]
     if len(called_label) > 1:
         raise InputError(f"{where}: both {called_label[0]!r} and {called_label[1]!r}: data.target says which to take")
     return called_label[0] if called_label else names[-1]
+
+
+def _letters(name: str) -> str:
+    """Return the letters and digits of a name, in one case and width: there is much that cannot be seen beside them."""
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", name).casefold()))
 
 
 def _check_known(asked: Sequence[str], names: Sequence[str], key: str) -> None:

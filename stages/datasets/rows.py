@@ -1,11 +1,13 @@
 """A labelled table."""
 
+import unicodedata
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from stages import shorten
+from stages.datasets.classes import GAPS
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,11 @@ def find_doubts(rows: Rows) -> list[str]:
             )
     spelled: dict[str, str] = {}
     for name in rows.classes:
-        first = spelled.setdefault(name.casefold(), name)
+        if name in GAPS:
+            findings.append(f"class {shorten(name)} reads like a value that is not there")
+        first = spelled.setdefault(unicodedata.normalize("NFKC", name).casefold(), name)
         if first != name:
-            findings.append(f"classes {shorten(first)} and {shorten(name)} differ in capital letters alone")
+            findings.append(f"classes {shorten(first)} and {shorten(name)} read alike")
     return findings
 
 
