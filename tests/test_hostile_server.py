@@ -16,7 +16,7 @@ import pytest
 
 from stages import InputError
 from stages.params import load_params
-from stages.tracking import background, connection, logger, model, outbox
+from stages.tracking import background, connection, environment, logger, model, outbox, patience
 from stages.tracking.connection import find_store
 from stages.tracking.entries import Entry, log_artifact, log_network, set_tag
 from stages.tracking.logger import open_log
@@ -235,6 +235,12 @@ def test_no_server_makes_a_stage_wait_for_long(
     with pytest.raises(InputError, match=r"no answer within|503"):
         open_run()
     assert time.monotonic() - started < 15
+
+
+def test_all_waiting_before_a_training_and_all_after_it_takes_what_mlflow_grants_one_request() -> None:
+    assert patience.SECONDS_TO_ANSWER + patience.SECONDS_TO_OPEN <= environment.REQUEST_TIMEOUT
+    after = patience.SECONDS_TO_WRITE + patience.SECONDS_TO_LOG + patience.SECONDS_TO_END
+    assert after <= environment.REQUEST_TIMEOUT
 
 
 def test_a_server_that_turns_slow_costs_a_run_its_data_for_now_and_no_time(
