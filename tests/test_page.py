@@ -20,6 +20,7 @@ from stages.evidence.effects import Rules
 from stages.evidence.gallery import FIGURES, Picture, draw_all
 from stages.evidence.page.render import render_report
 from stages.evidence.tables import tabulate_layer_gradients
+from stages.evidence.titles import _round
 from stages.evidence.trainings import LOOKED_AT, PairedTrainings, Sweep
 from stages.history.curves import summarize_epochs, summarize_quartiles
 from stages.history.wording import BATCH_NORM, Contrast, describe_contrast
@@ -126,6 +127,10 @@ def test_a_ratio_stands_beside_its_interval_and_its_verdict(comparison: Comparis
         found = f"{claim.replace('_', ' ')}: {comparison.judgement(claim).verdict}"
         assert re.search(rf"[\d.]+ times, 95% interval [\d.]+ to [\d.]+; {found}$", titles[name], re.MULTILINE)
     assert re.search(r"\n[\d.]+ times, 95% interval [\d.]+ to [\d.]+ \(", titles["landscape"])
+
+
+def test_a_ratio_is_written_out_where_it_can_be_read() -> None:
+    assert [_round(ratio) for ratio in (0.0123, 4.56, 123.4, 2.9e12)] == ["0.012", "4.6", "123", "2.9e+12"]
 
 
 def test_more_than_two_features_have_no_boundaries(comparison: Comparison, tmp_path: Path) -> None:
@@ -348,7 +353,7 @@ def test_report_holds_every_claim_figure_and_param_in_one_file(report: Path, com
     for claim, judged in zip(CLAIMS, comparison.judgements, strict=True):
         assert claim.wording(BATCH_NORM) in text
         assert f">{judged.verdict}</span>{claim.wording(BATCH_NORM)}" in text
-        assert f"<small>in all: {judged.summary}</small>" in text
+        assert f"<small>in all: {judged.summary_in_words}</small>" in text
         for term, other in (("Each at its best rate", judged.best_rate), ("The network itself", judged.itself)):
             assert f"<dt>{term}</dt><dd>{other.verdict}" in text
     assert text.count("data:image/svg+xml;base64,") == 7

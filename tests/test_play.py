@@ -23,7 +23,18 @@ from stages.evidence.page.play import MOST_BYTES, collect_play
 from stages.evidence.page.render import HERE
 from stages.evidence.page.words import state_answer, state_same_rate
 from stages.evidence.trainings import LOOKED_AT, PairedTrainings, Sweep
-from stages.evidence.verdicts import DEPENDS, FAILS, HOLDS, NOT_MEASURED, REFUTED, SUPPORTED, Judgement
+from stages.evidence.verdicts import (
+    DEPENDS,
+    FAILS,
+    HOLDS,
+    INCONCLUSIVE,
+    NO_PRACTICAL_DIFFERENCE,
+    NOT_MEASURED,
+    REFUTED,
+    SUPPORTED,
+    Judgement,
+    summarize,
+)
 from stages.history.curves import summarize_epochs
 from stages.history.moments import mean_interval
 from stages.pair_rows import PairRows
@@ -273,13 +284,19 @@ def test_shuffled_numbers_are_all_there_and_in_every_order(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("summaries", "counted"),
     [
-        ([HOLDS, HOLDS, FAILS], "two hold (faster training, higher accuracy) and one fails (steadier accuracy)"),
+        (
+            [HOLDS, HOLDS, FAILS],
+            "two hold (faster training, higher accuracy) and one is supported in no reading (steadier accuracy)",
+        ),
         (
             [DEPENDS, NOT_MEASURED, DEPENDS],
             "two depend on the reading (faster training, steadier accuracy) and one could"
             " not be measured (higher accuracy)",
         ),
-        ([FAILS, FAILS, FAILS], "three fail (faster training, higher accuracy, steadier accuracy)"),
+        (
+            [FAILS, FAILS, FAILS],
+            "all three are supported in no reading (faster training, higher accuracy, steadier accuracy)",
+        ),
     ],
 )
 def test_the_answer_counts_what_holds_in_all_readings(summaries: list[str], counted: str) -> None:
@@ -287,6 +304,22 @@ def test_the_answer_counts_what_holds_in_all_readings(summaries: list[str], coun
     judgements = [Judgement(name, summary=summary) for name, summary in zip(names, summaries, strict=False)]
     answer = state_answer(judgements, "batch normalization", 64)
     assert answer == f"Of six claims about batch normalization, tried on 64 pairs of networks, {counted}."
+
+
+@pytest.mark.parametrize(
+    ("verdict", "counted"),
+    [
+        (INCONCLUSIVE, "all six stay open"),
+        (NO_PRACTICAL_DIFFERENCE, "all six make no practical difference"),
+        (NOT_MEASURED, "all six could not be measured"),
+    ],
+)
+def test_where_all_verdicts_are_alike_nothing_more_is_said(verdict: str, counted: str) -> None:
+    judgements = [Judgement(claim.name, verdict, summary=summarize([verdict])) for claim in CLAIMS]
+    assert state_same_rate(judgements, 0.1).startswith(f"At the one learning rate 0.1 for both, {counted} (")
+    answer = state_answer(judgements, "batch normalization", 2)
+    in_all = counted if verdict == NOT_MEASURED else "all six are supported in no reading"
+    assert answer.startswith(f"Of six claims about batch normalization, tried on 2 pairs of networks, {in_all} (")
 
 
 def test_the_same_rate_counts_verdicts() -> None:

@@ -12,6 +12,7 @@ from stages.evidence.paired import probability_better
 from stages.evidence.summary import other_readings
 from stages.evidence.verdicts import INCONCLUSIVE, NO_PRACTICAL_DIFFERENCE, NOT_MEASURED, REFUTED, SUPPORTED, Judgement
 
+MOST_WRITTEN_OUT = 1e6  # a ratio, digit by digit
 ACCURACY_FINDINGS = {
     SUPPORTED: "{Subject} raises the final validation accuracy",
     REFUTED: "{Subject} lowers the final validation accuracy",
@@ -147,8 +148,8 @@ def _ratio(base: float, judged: Judgement, comparison: Comparison) -> str:
 
 
 def _round(ratio: float) -> str:
-    """Return two digits, or all before the point: not 2.7e+02."""
-    return f"{ratio:.2g}" if ratio < 100 else f"{ratio:.0f}"
+    """Return two digits, or all before the point: not 2.7e+02, but 2.9e+12."""
+    return f"{ratio:.0f}" if 100 <= ratio < MOST_WRITTEN_OUT else f"{ratio:.2g}"
 
 
 def _level(comparison: Comparison) -> str:

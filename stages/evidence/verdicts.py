@@ -70,9 +70,11 @@ class Judgement:
 
     @property
     def summary_in_words(self) -> str:
-        """The summary, and on what it depends where that is the definition."""
+        """The summary, on what it depends where that is the definition, and no more than what it says."""
         of_definition = self.summary == DEPENDS and self.definition is not None and self.definition.n > 0
-        return "depends on the definition" if of_definition else self.summary
+        if of_definition:
+            return "depends on the definition"
+        return "supported in no reading" if self.summary == FAILS else self.summary
 
 
 def judge(trainings: PairedTrainings, rules: Rules) -> tuple[Judgement, ...]:

@@ -46,7 +46,7 @@ MEASURED = {
 SUMMARIES = (  # of one claim, and of more
     (HOLDS, "holds", "hold"),
     (DEPENDS, "depends on the reading", "depend on the reading"),
-    (FAILS, "fails", "fail"),
+    (FAILS, "is supported in no reading", "are supported in no reading"),  # though it need not be refuted
     (NOT_MEASURED, "could not be measured", "could not be measured"),
 )
 VERDICTS = (
@@ -76,5 +76,6 @@ def _count(found: Mapping[str, str], wordings: Sequence[tuple[str, str, str]]) -
     for finding, one, many in wordings:
         named = [SHORT[claim] for claim, of_claim in found.items() if of_claim == finding]
         if named:
-            parts.append(f"{NUMBERS[len(named)]} {one if len(named) == 1 else many} ({', '.join(named)})")
+            number = NUMBERS[len(named)] if len(named) < len(found) else f"all {NUMBERS[len(named)]}"
+            parts.append(f"{number} {one if len(named) == 1 else many} ({', '.join(named)})")
     return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else parts[0]
