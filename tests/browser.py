@@ -101,8 +101,10 @@ class Page:
 
     def press(self, key: str, text: str = "") -> None:
         """Press and release a key."""
+        code = {" ": 32, "Tab": 9, "Enter": 13}.get(key, 0)  # without one, a key has no effect of the browser's own
         for kind in ("keyDown", "keyUp"):
-            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, text=text if kind == "keyDown" else "")
+            written = text if kind == "keyDown" else ""
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, text=written, windowsVirtualKeyCode=code)
 
     def click(self, selector: str) -> None:
         """Click the middle of an element, as a mouse does."""

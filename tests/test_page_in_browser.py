@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,10 @@ import pandas as pd
 import pytest
 from browser import Browser, Page, open_browser
 from conftest import CHROMIUM, RATES
+from test_play import RATES as MADE_UP_RATES
 from test_play import make_comparison
 
+from docs import picture
 from stages import ARMS
 from stages.evidence.comparison import Comparison
 from stages.evidence.page.play import TUTORIAL_GAP
@@ -20,6 +23,23 @@ from stages.evidence.page.render import render_report
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 
 PHONE, DESKTOP, PROJECTOR = 390, 1200, 2560
+GUARD = """{
+  const set = Element.prototype.setAttribute;
+  Element.prototype.setAttribute = function (name, value) {
+    if (/NaN|undefined|Infinity/.test(value)) console.error(this.tagName, name, String(value));
+    set.call(this, name, value);
+  };
+}"""
+CROWDED = """[...document.querySelectorAll('svg')].filter((svg) => svg.checkVisibility()).flatMap((svg) => {
+  const words = [...svg.querySelectorAll('text')].map((text) => [text.textContent, text.getBoundingClientRect()]);
+  const sheet = svg.getBoundingClientRect();
+  const meet = (one, other) => one.left < other.right && other.left < one.right
+    && one.top + 3 < other.bottom - 3 && other.top + 3 < one.bottom - 3; // letters are lower than their boxes
+  return words.flatMap(([text, box], i) => [
+    ...(box.left < sheet.left - 1 || box.right > sheet.right + 1 ? [`${text} is cut off`] : []),
+    ...words.slice(i + 1).filter(([, other]) => meet(box, other)).map(([other]) => `${text} lies over ${other}`),
+  ]);
+})"""
 HOSTILE = '</script><img src=x onerror="document.title=1">'
 
 
@@ -31,8 +51,9 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """A tab that must have logged no error and asked for nothing but the file it shows."""
+    """A tab that must have logged no error, drawn what is no number nowhere, and asked for nothing but its file."""
     tab = Page(browser)
+    tab.call("Page.addScriptToEvaluateOnNewDocument", source=GUARD)
     yield tab
     tab.close()
     assert tab.errors == []
@@ -114,10 +135,7 @@ def check_rates(page: Page, results: Path) -> None:
     """Move the slider over all rates: the findings must be those of the histories."""
     histories = [pd.read_parquet(results / arm / "history.parquet") for arm in ARMS]
     for number, rate in enumerate(RATES):
-        page.run(
-            f"(() => {{ const slider = document.getElementById('rate'); slider.value = {number};"
-            " slider.dispatchEvent(new Event('input')); })()"
-        )
+        slide(page, number)
         assert re.match(rf"{rate:g}(:|$)", text(page, "#rate-name"))
         finals = [history[(history["lr"] == rate) & (history["epoch"] > 0)] for history in histories]
         means = [final["val_accuracy"].mean() for final in finals]  # 5 epochs: the last ten are all but the first
@@ -125,6 +143,13 @@ def check_rates(page: Page, results: Path) -> None:
         shown = re.match(r"Accuracy over the last 5 epochs: (.*) without, (.*) with batch", findings)
         assert [float(shown[1]), float(shown[2])] == pytest.approx(means, abs=0.000501)
         assert page.run("document.querySelectorAll('#rate-curves .band').length") == 2
+
+
+def slide(page: Page, number: int) -> None:
+    page.run(
+        f"(() => {{ const slider = document.getElementById('rate'); slider.value = {number};"
+        " slider.dispatchEvent(new Event('input')); })()"
+    )
 
 
 def check_verdicts(page: Page, claims: pd.DataFrame) -> None:
@@ -197,6 +222,39 @@ def test_play_draws_on_until_it_is_paused(show: Callable[..., Page]) -> None:
     assert "of 1 draws" in text(page, "#tally")
 
 
+def test_the_keyboard_alone_reaches_all_and_does_one_thing_at_a_time(show: Callable[..., Page]) -> None:
+    page = show(make_comparison())
+    reached = []
+    for _ in range(12):
+        page.press("Tab")
+        reached.append(page.run("document.activeElement.id || document.activeElement.tagName"))
+    assert reached == [*["SUMMARY"] * 7, "draw", "play", "restart", "browse", "rate"]
+    page.run("document.getElementById('draw').focus()")
+    page.press(" ", " ")
+    assert "of 2 draws" in text(page, "#tally")  # the button's own draw, and no second one
+    page.run("document.querySelector('.verdict summary').focus()")
+    page.press("Enter", "\r")
+    assert is_shown(page, ".verdict dl")
+    page.press(" ", " ")
+    assert not is_shown(page, ".verdict dl")
+    assert "of 2 draws" in text(page, "#tally")
+
+
+def test_words_for_a_screen_reader_change_with_what_is_drawn(show: Callable[..., Page]) -> None:
+    page = show(make_comparison())
+    page.click("#draw")
+    spoken = page.run("[...document.querySelectorAll('#dots svg, #curves svg')].map((svg) => svg.ariaLabel)")
+    tally = text(page, "#tally")
+    assert tally.split(".")[0].lower() in spoken[1].lower()
+    assert spoken[0].startswith("Validation accuracy of one pair over 12 epochs; at the end")
+    assert page.run("document.getElementById('tally').ariaLive") == "polite"
+    for rate in MADE_UP_RATES:
+        slide(page, MADE_UP_RATES.index(rate))
+        label = page.run("document.querySelector('#rate-curves svg').ariaLabel")
+        assert label == f"Mean validation accuracy over epochs at learning rate {rate:g}"
+        assert page.run("document.getElementById('rate').ariaValueText") == text(page, "#rate-name")
+
+
 def test_with_reduced_motion_nothing_moves_by_itself(page: Page, show: Callable[..., Page]) -> None:
     page.show_as(DESKTOP, prefers_reduced_motion="reduce")
     show(make_comparison(seeds=40))
@@ -210,6 +268,8 @@ KINDS = {
     "many classes": {"classes": ("red", "white", "rosé")},
     "many features": {"columns": ("a", "b", "c")},
     "one rate": {"rates": (0.01,)},
+    "ten rates": {"rates": (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)},
+    "two epochs": {"epochs": 2},
     "two seeds": {"seeds": 2},
     "hundreds": {"seeds": 500},
 }
@@ -224,10 +284,57 @@ def test_pages_of_every_kind_fit_and_show_what_there_is(page: Page, tmp_path: Pa
         page.open(path.as_uri())
         page.press(" ", " ")
         assert_fits(page)
+        assert page.run(CROWDED) == [], width
+        assert all(epoch.isdigit() for epoch in ticks_below(page, "#curves")), width
+        for rate in range(len(KINDS[kind].get("rates", MADE_UP_RATES))):
+            slide(page, rate)
+            assert page.run(CROWDED) == [], (width, rate)
         assert is_shown(page, "#planes") == (kind != "many features"), width
         assert is_shown(page, "#rates") == (kind != "one rate"), width
         assert "of 2 draws" in text(page, "#tally"), width
         assert smallest_text(page) >= 11, width
+
+
+def ticks_below(page: Page, place: str) -> list[str]:
+    """Return what stands at the ticks of a drawing's horizontal axis."""
+    found = page.run(
+        f"[...document.querySelectorAll('{place} text[text-anchor=middle]')].map((text) => text.textContent)"
+    )
+    assert len(found) > 1
+    return found
+
+
+def test_the_majority_class_lies_within_the_drawing_though_all_networks_do_better(show: Callable[..., Page]) -> None:
+    comparison = make_comparison()
+    page = show(replace(comparison, trainings=replace(comparison.trainings, majority=0.1)))
+    for place in ("#curves", "#rate-curves"):
+        line, axis = page.run(
+            f"[document.querySelector('{place} .mark').y1.baseVal.value,"
+            f" Number(document.querySelector('{place} text[text-anchor=middle]').getAttribute('y'))]"
+        )
+        assert line < axis - 16  # the letters of the axis are below
+
+
+def test_the_picture_for_the_readme_shows_the_same_pair_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "index.html").write_text(render_report(make_comparison(seeds=40), [], {}), encoding="utf-8")
+    monkeypatch.setattr(picture, "DOCS", tmp_path)
+    images = set()
+    for _ in range(3):
+        picture.main()
+        images.add((tmp_path / "page.png").read_bytes())
+    assert len(images) == 1
+
+
+def test_words_stand_clear_whichever_pair_is_shown(page: Page, show: Callable[..., Page]) -> None:
+    page.show_as(320)
+    show(make_comparison(seeds=40))
+    page.run("document.getElementById('browse').focus()")
+    page.press("Home")
+    for _ in range(40):
+        assert page.run(CROWDED) == []
+        page.press("ArrowRight")
 
 
 def smallest_text(page: Page) -> float:
@@ -268,6 +375,10 @@ def test_it_works_in_the_frame_of_the_mlflow_ui(page: Page, tmp_path: Path) -> N
     page.open((tmp_path / "frame.html").as_uri())
     page.run("document.querySelector('iframe').style.display = 'block'")
     page.enter_frame()
+    page.run(  # the frame hears of its size when it does, and draws then
+        "new Promise((done) => { const look = (left) => left && !document.querySelector('#curves .curve')"
+        " ? setTimeout(look, 20, left - 1) : done(); look(3000); })"
+    )
     page.run("document.getElementById('draw').click()")
     assert page.run("document.querySelectorAll('#curves .curve').length") == 2
     assert "of 2 draws" in text(page, "#tally")

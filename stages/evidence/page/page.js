@@ -64,7 +64,7 @@ function newChart(place, { label, x, y, height, left = 2.6 }) {
   const scale = ([low, top], from, to) => (value) => from + ((value - low) / (top - low)) * (to - from);
   place.querySelector("svg")?.remove();
   place.prepend(root);
-  return { root, em: size, box, x: scale(x, box.left, box.right), y: scale(y, box.bottom, box.top), ranges: { x, y } };
+  return { root, wide, em: size, box, x: scale(x, box.left, box.right), y: scale(y, box.bottom, box.top), ranges: { x, y } };
 }
 
 function em(place) {
@@ -72,7 +72,27 @@ function em(place) {
 }
 
 function write(chart, x, y, text, attributes = {}) {
-  chart.root.append(make("text", { x, y, ...attributes }, text));
+  const words = make("text", { x, y, ...attributes }, text);
+  chart.root.append(words);
+  return words;
+}
+
+// Write what can be left out: only within the chart, and where no other words stand.
+function writeIfFree(chart, x, y, text, attributes) {
+  const words = write(chart, x, y, text, attributes);
+  if (!isFree(chart, words)) words.remove();
+}
+
+function isFree(chart, words) {
+  const own = words.getBBox();
+  if (own.x < 0 || own.x + own.width > chart.wide) return false;
+  const others = [...chart.root.querySelectorAll("text")].filter((other) => other !== words);
+  return !others.some((other) => overlap(own, other.getBBox()));
+}
+
+function overlap(one, other) {
+  const beside = one.x + one.width < other.x || other.x + other.width < one.x;
+  return !(beside || one.y + one.height < other.y || other.y + other.height < one.y);
 }
 
 function drawAxes(chart, { xTitle, yTitle, xTicks, yTicks, xText = String, yText = String }) {
@@ -81,18 +101,35 @@ function drawAxes(chart, { xTitle, yTitle, xTicks, yTicks, xText = String, yText
     chart.root.append(make("line", { class: "grid", x1: box.left, x2: box.right, y1: chart.y(tick), y2: chart.y(tick) }));
     write(chart, box.left - 0.4 * em, chart.y(tick) + 0.3 * em, yText(tick), { "text-anchor": "end" });
   }
-  for (const tick of xTicks) write(chart, chart.x(tick), box.bottom + 1.1 * em, xText(tick), { "text-anchor": "middle" });
+  for (const tick of xTicks) writeIfFree(chart, chart.x(tick), box.bottom + 1.1 * em, xText(tick), { "text-anchor": "middle" });
   write(chart, box.right, box.bottom + 2.1 * em, xTitle, { "text-anchor": "end" });
   write(chart, 0, 0.9 * em, yTitle);
 }
 
-function drawMark(chart, value, text, along = "y", anchor = "middle") {
+function drawMark(chart, value) {
+  const at = chart.x(value);
+  chart.root.append(make("line", { class: "mark", x1: at, x2: at, y1: chart.box.top, y2: chart.box.bottom }));
+}
+
+// Name what lies at a value of x: on the side that `anchor` says, or on the other one, or not at all.
+function nameMark(chart, value, text, anchor) {
+  const y = chart.box.top - 0.3 * chart.em;
+  const words = write(chart, chart.x(value), y, text, { class: "quiet", "text-anchor": anchor });
+  if (!isFree(chart, words)) words.setAttribute("text-anchor", anchor === "start" ? "end" : "start");
+  if (!isFree(chart, words)) words.remove();
+}
+
+// Draw the share of the majority class behind the curves, its words clear of their names: draw it last.
+function drawMajority(chart) {
   const { box, em } = chart;
-  const at = chart[along](value);
-  const ends = along === "y" ? { x1: box.left, x2: box.right, y1: at, y2: at } : { x1: at, x2: at, y1: box.top, y2: box.bottom };
-  chart.root.append(make("line", { class: "mark", ...ends }));
-  if (along === "y") write(chart, box.left + 0.3 * em, at + 0.9 * em, text, { class: "quiet" });
-  else write(chart, at, box.top - 0.3 * em, text, { class: "quiet", "text-anchor": anchor });
+  const at = chart.y(data.majority);
+  const line = make("line", { class: "mark", x1: box.left, x2: box.right, y1: at, y2: at });
+  const words = make("text", { class: "quiet", x: box.left + 0.3 * em }, "always the majority class");
+  chart.root.querySelector(".band, .curve").before(line, words);
+  for (const below of [0.9, -0.4, 2.2, -1.7, 3.5, -3]) {
+    words.setAttribute("y", at + below * em);
+    if (isFree(chart, words)) return;
+  }
 }
 
 function drawCurve(chart, xs, ys, arm) {
@@ -133,18 +170,18 @@ function withRoom([low, high]) {
 
 // --- one pair
 
-const pairRange = extent(ARMS.flatMap((arm) => [...counts[arm]]).map((count) => count / pairs.rows), 0.04);
+const pairRange = extent([data.majority, ...ARMS.flatMap((arm) => [...counts[arm]].map((count) => count / pairs.rows))], 0.04);
+const epochTicks = ticks(0, lastEpoch, 5).filter(Number.isInteger);
 
 function drawPairCurves() {
   const both = byArm((arm) => accuracies(arm, state.pair));
   const ends = compare(...ARMS.map((arm) => finals[arm][state.pair].toFixed(2)));
   const label = `Validation accuracy of one pair over ${lastEpoch} epochs; at the end ${ends}`;
   const chart = newChart(find("curves"), { label, x: [0, lastEpoch], y: withRoom(pairRange), height: 19 });
-  const [xTicks, yTicks] = [ticks(0, lastEpoch, 5), ticks(...pairRange, 5)];
-  drawAxes(chart, { xTitle: "epoch", yTitle: "validation accuracy", xTicks, yTicks });
-  drawMark(chart, data.majority, "always the majority class");
+  drawAxes(chart, { xTitle: "epoch", yTitle: "validation accuracy", xTicks: epochTicks, yTicks: ticks(...pairRange, 5) });
   for (const arm of ARMS) drawCurve(chart, epochs, both[arm], arm);
   nameCurves(chart, both);
+  drawMajority(chart);
 }
 
 // Say what the tutorial would have read off this pair's curves: a word and the numbers behind it, a row per claim.
@@ -319,8 +356,9 @@ function drawDots() {
   const room = chart.box.bottom - chart.box.top - 0.6 * chart.em; // the mean of the draws lies under the dots
   const { size, abreast } = sizeDots(chart.x(step) - chart.x(0), room, highest, MOST_DOT * chart.em);
   drawAxes(chart, { xTitle: "difference in final accuracy, points", yTitle: "", xTicks: ticks(...x, 6), yTicks: [], xText: points });
-  drawMark(chart, 0, "no gap", "x", "end");
-  drawMark(chart, data.gap, "the tutorial's gap", "x", "start");
+  for (const gap of [0, data.gap]) drawMark(chart, gap);
+  nameMark(chart, data.gap, "the tutorial's gap", "start");
+  nameMark(chart, 0, "no gap", "end");
   ordered.forEach(({ column, height }, rank) => {
     const aside = (height % abreast) - (abreast - 1) / 2;
     const [cx, up] = [chart.x(column * step) + aside * size, Math.floor(height / abreast) + 0.5];
@@ -423,7 +461,8 @@ function restart() {
 // --- learning rates
 
 const bands = rates.map((rate) => byArm((arm) => unpackBand(rate[arm].curves)));
-const rateRange = extent(bands.flatMap((band) => ARMS.flatMap((arm) => [...band[arm].lows, ...band[arm].highs])), 0.04);
+const bandEnds = bands.flatMap((band) => ARMS.flatMap((arm) => [...band[arm].lows, ...band[arm].highs]));
+const rateRange = extent([data.majority, ...bandEnds], 0.04);
 
 function unpackBand(packed) {
   const shares = Array.from(unpack(packed, 2), (value) => value / 65535);
@@ -435,12 +474,12 @@ function drawRateCurves() {
   const band = bands[state.rate];
   const label = `Mean validation accuracy over epochs at learning rate ${rates[state.rate].lr}`;
   const chart = newChart(find("rate-curves"), { label, x: [0, lastEpoch], y: withRoom(rateRange), height: 19 });
-  const [xTicks, yTicks] = [ticks(0, lastEpoch, 5), ticks(...rateRange, 5)];
-  drawAxes(chart, { xTitle: "epoch", yTitle: "mean validation accuracy", xTicks, yTicks });
-  drawMark(chart, data.majority, "always the majority class");
+  const yTicks = ticks(...rateRange, 5);
+  drawAxes(chart, { xTitle: "epoch", yTitle: "mean validation accuracy", xTicks: epochTicks, yTicks });
   for (const arm of ARMS) drawBand(chart, epochs, band[arm].lows, band[arm].highs, arm);
   for (const arm of ARMS) drawCurve(chart, epochs, band[arm].means, arm);
   nameCurves(chart, byArm((arm) => band[arm].means));
+  drawMajority(chart);
 }
 
 function drawRates() {
@@ -449,7 +488,7 @@ function drawRates() {
   const chart = newChart(find("rate-finals"), { label, x: [-0.3, last + 0.3], y: rateRange, height: 13 });
   const xTicks = rates.map((_, i) => i);
   drawAxes(chart, { xTitle: "learning rate", yTitle: "accuracy, last epochs", xTicks, yTicks: ticks(...rateRange, 3), xText: (i) => String(rates[i].lr) });
-  drawMark(chart, state.rate, "", "x");
+  drawMark(chart, state.rate);
   for (const arm of ARMS) drawRatesOf(chart, arm);
 }
 
