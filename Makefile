@@ -16,9 +16,9 @@ setup-dask: setup  ## add Dask, which STUDY_ENGINE=dask needs
 repro: setup  ## run the pipeline: what has changed, and what depends on it
 	dvc repro
 
-studies: setup  ## run the studies that are missing; writes docs/studies.md and what belongs to it
-	python -m studies.run
-	python -m studies.report
+studies: setup  ## run the studies that are missing; writes docs/studies.md and what belongs to it; some: STUDIES=rows
+	python -m studies.run $(STUDIES)
+	python -m studies.report $(STUDIES)
 	python -m docs.readme
 
 readme: setup  ## write into README.md the numbers of results/metrics.json and what the studies found

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from stages import InputError
 from stages.params import parse_yaml
 
 FOLDER = Path(__file__).parent
@@ -65,6 +66,14 @@ class Study:
 def load_studies() -> list[Study]:
     """Return all studies, in the order to show them in."""
     return [load_study(FOLDER / f"{name}.yaml") for name in STUDIES]
+
+
+def choose_studies(names: Sequence[str]) -> list[Study]:
+    """Return the studies that are named, in the order to show them in; of no names all."""
+    unknown = [name for name in names if name not in STUDIES]
+    if unknown:
+        raise InputError(f"study {unknown[0][:50]!r}: expected one of {', '.join(STUDIES)}")
+    return [study for study in load_studies() if not names or study.name in names]
 
 
 def load_study(path: Path) -> Study:

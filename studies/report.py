@@ -1,9 +1,11 @@
 """Write what the studies found: studies/results.csv, docs/studies.md, docs/studies/*.png.
 
-Every number is read from the outputs of the experiments, which `python -m studies.run` makes.
+Every number is read from the outputs of the experiments, which `python -m studies.run` makes. With the names of some
+studies behind `python -m studies.report`, the others keep the numbers and the figures that they have.
 """
 
 import math
+import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -16,7 +18,7 @@ import pandas as pd
 from stages import InputError, run_stage
 from stages.evidence.figures import save_figure
 from studies.depth import summary_table
-from studies.experiments import Outputs, Study, experiment_revisions, load_studies
+from studies.experiments import STUDIES, Outputs, Study, choose_studies, experiment_revisions, load_studies
 from studies.measures import Analysis, Number
 from studies.other_data import verdict_table
 
@@ -37,16 +39,16 @@ into the workspace, `dvc exp show` lists them.
 
 
 def main() -> None:
-    """Write it all."""
-    studies, revisions = load_studies(), experiment_revisions()
+    """Write what the studies that are named found, or all."""
+    studies, revisions = choose_studies(sys.argv[1:]), experiment_revisions()
     found = {study.name: analyse(study, revisions) for study in studies}
-    tabulate(found).to_csv(RESULTS, index=False, lineterminator="\n", float_format="%.6g")
+    write_table(tabulate(found))
     numbers = read_numbers(RESULTS)  # rounded: what is written here can be written again from the table alone
     FIGURES.mkdir(parents=True, exist_ok=True)
     for study in studies:
         analysis, title = found[study.name], fill(study.title, numbers[study.name])
         save_figure(FIGURES / f"{study.name}.png", analysis.draw, wrap(title), analysis.caption, analysis.panels)
-    PAGE.write_text(write_page(studies, numbers), encoding="utf-8")
+    PAGE.write_text(write_page(load_studies(), numbers), encoding="utf-8")
     print(f"{RESULTS}   {PAGE}   {FIGURES}/")
 
 
@@ -66,6 +68,24 @@ def tabulate(found: Mapping[str, Analysis]) -> pd.DataFrame:
     return pd.DataFrame(
         {"study": study} | asdict(number) for study, analysis in found.items() for number in analysis.numbers
     )
+
+
+def write_table(found: pd.DataFrame) -> None:
+    """Write these rows into results.csv, over those that it has of the same studies."""
+    order, parts = list(STUDIES), [found]
+    if RESULTS.exists():
+        kept = pd.read_csv(RESULTS, dtype=str, keep_default_na=False)
+        parts.append(kept[~kept["study"].isin(found["study"])])
+    rows = pd.concat([part.map(_as_written) for part in parts])
+    rows = rows.sort_values("study", key=lambda names: names.map(order.index), kind="stable")
+    rows.to_csv(RESULTS, index=False, lineterminator="\n")
+
+
+def _as_written(value: object) -> str:
+    """Return what stands in results.csv for a value."""
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.6g}"
+    return str(value)
 
 
 def read_numbers(path: Path) -> dict[str, dict[str, Number]]:

@@ -15,12 +15,13 @@ from conftest import EPOCHS, RATES, SEEDS, copy_project, run
 from sklearn.datasets import make_circles
 
 from stages import MEASURES as MEASURES_OF_EPOCHS
+from stages import InputError
 from stages.datasets import load_source, read_csv, split_rows
 from stages.evidence.trainings import Curves
 from stages.params import load_params
 from studies import dropout, experiments, measures, report
 from studies.depth import gradient_growth
-from studies.experiments import STUDIES, Study, Variant, is_current, load_studies, run_missing
+from studies.experiments import STUDIES, Study, Variant, choose_studies, is_current, load_studies, run_missing
 from studies.green_line import FACTORS, SPLITS, worth_of_factors
 from studies.measures import (
     Number,
@@ -52,6 +53,31 @@ def test_every_study_has_a_file_and_a_module() -> None:
 
 def test_experiments_have_names_of_their_own() -> None:
     assert len({variant.experiment for variant in VARIANTS}) == len(VARIANTS)
+
+
+def test_studies_can_be_named() -> None:
+    assert [study.name for study in choose_studies(["rows", "tutorial"])] == ["tutorial", "rows"]
+    assert [study.name for study in choose_studies([])] == list(STUDIES)
+    with pytest.raises(InputError, match="^study 'row': expected one of tutorial, green_line, "):
+        choose_studies(["tutorial", "row"])
+
+
+def test_a_study_that_is_written_anew_leaves_the_others_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = (ROOT / report.RESULTS).read_text()
+    monkeypatch.setattr(report, "RESULTS", tmp_path / "results.csv")
+    report.RESULTS.write_text(before)
+    found = SimpleNamespace(numbers=list(NUMBERS["depth"].values()))
+    report.write_table(report.tabulate({"depth": found}))
+    assert report.RESULTS.read_text() == before
+    found = SimpleNamespace(numbers=[Number("new", "a number", 0.1234567, n=3)])
+    report.write_table(report.tabulate({"depth": found}))
+    lines = report.RESULTS.read_text().splitlines()
+    assert [line for line in lines if line.startswith("depth,")] == ["depth,new,a number,0.123457,,,3,,,0"]
+    assert [line for line in before.splitlines() if not line.startswith("depth,")] == [
+        line for line in lines if not line.startswith("depth,")
+    ]
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.experiment)
