@@ -1,4 +1,4 @@
-"""The same training in eight ways, each as users of that library write it, for `benchmarks.peers` to time.
+"""The same training in nine ways, each as users of that library write it, for `benchmarks.peers` to time.
 
 A function prepares one way for a task (imports, data, what is compiled ahead) and returns what is timed: training so
 many networks for all epochs, with losses and accuracies of the training and the validation rows after each. Lightning,
@@ -16,6 +16,10 @@ import numpy as np
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+    from stages.training.loop import Schedule
+    from stages.training.network import Architecture
+    from stages.training.tables import Table
 
 Run = Callable[[], object]
 
@@ -133,18 +137,39 @@ def torch_vmap(task: Task) -> Run | None:
 
 
 def stacked(task: Task) -> Run:
-    """Use this project's own training."""
-    from stages.arm.settings import build_normalization
-    from stages.params import load_params
-    from stages.training.loop import Schedule, train_arm
-    from stages.training.network import Architecture
-    from stages.training.tables import Table
+    """Use this project's own training, in its blocks, with what the others measure."""
+    from stages.training.evaluation import evaluate_as_used
+    from stages.training.loop import build_optimizer, build_replicas, train_epoch
+    from stages.training.streams import ORDER, open_stream
 
-    tables = [Table(*rows) for rows in _tensors(task)]
-    norm = build_normalization(load_params().bn) if task.batch_norm else None
-    architecture = Architecture(task.widths[0], task.hidden, classes=task.classes, normalization=norm)
-    schedule = Schedule(task.rates, range(task.seeds), task.epochs, task.batch_size)
-    return lambda: train_arm(*tables, architecture, schedule)
+    train, val = _stacked_tables(task)
+    blocks, architecture = _stacked_blocks(task)
+
+    def run() -> None:
+        for schedule in blocks:
+            network = build_replicas(architecture, schedule)
+            optimizer = build_optimizer(network, schedule)
+            orders = [open_stream(seed, ORDER) for seed in schedule.seeds]
+            for _ in range(task.epochs):
+                train_epoch(network, optimizer, train, schedule, orders, masks=[])
+                evaluate_as_used(network, train, val)
+
+    return run
+
+
+def stacked_exact(task: Task) -> Run | None:
+    """Use this project's own training with exact statistics, too, which no other way has."""
+    from stages.training.loop import train_arm
+
+    if not task.batch_norm:
+        return None
+    tables, (blocks, architecture) = _stacked_tables(task), _stacked_blocks(task)
+
+    def run() -> None:
+        for schedule in blocks:
+            train_arm(*tables, architecture, schedule)
+
+    return run
 
 
 def jax_vmap(task: Task, *, nested: bool = False) -> Run | None:
@@ -352,6 +377,7 @@ PEERS = {  # in the order of the table
     "JAX, jit(vmap(scan))": jax_vmap,
     "JAX, jit(vmap(vmap(scan))): batches drawn once per seed": jax_nested,
     "this project": stacked,
+    "this project, with exact statistics beside running averages": stacked_exact,
 }
 NEEDS = {lightning: "lightning", skorch: "skorch", keras: "keras", jax_vmap: "jax", jax_nested: "jax"}
 ONE_AT_A_TIME = {dataloader, plain_loop, lightning, skorch, keras}
@@ -365,6 +391,25 @@ def _network(task: Task) -> "nn.Sequential":
         layers += [nn.Linear(inputs, outputs), nn.ReLU()]
         layers += [nn.BatchNorm1d(outputs)] if task.batch_norm else []
     return nn.Sequential(*layers, nn.Linear(*task.widths[-2:]))
+
+
+def _stacked_tables(task: Task) -> list["Table"]:
+    from stages.training.tables import Table
+
+    return [Table(*rows) for rows in _tensors(task)]
+
+
+def _stacked_blocks(task: Task) -> tuple[list["Schedule"], "Architecture"]:
+    from stages.arm.settings import build_normalization
+    from stages.params import load_params
+    from stages.training.blocks import cut_blocks
+    from stages.training.loop import Schedule
+    from stages.training.network import Architecture
+
+    norm = build_normalization(load_params().bn) if task.batch_norm else None
+    architecture = Architecture(task.widths[0], task.hidden, classes=task.classes, normalization=norm)
+    schedule = Schedule(task.rates, range(task.seeds), task.epochs, task.batch_size)
+    return cut_blocks(schedule, architecture), architecture
 
 
 def _adam(network: "nn.Module", task: Task) -> "torch.optim.Optimizer":

@@ -50,6 +50,8 @@ def _tasks() -> dict[str, Task]:
         "The default network, with batch norm": Task(*rings, (2, 2), 2, True, epochs=200, seeds=64, rates=RATES),
         "[100, 100, 100] on digits, without": Task(*digits, (100, 100, 100), 10, False, epochs=5, seeds=64),
         "[100, 100, 100] on digits, with": Task(*digits, (100, 100, 100), 10, True, epochs=5, seeds=64),
+        "[32] x 8 on digits, without": Task(*digits, (32,) * 8, 10, False, epochs=5, seeds=64),
+        "[32] x 8 on digits, with": Task(*digits, (32,) * 8, 10, True, epochs=5, seeds=64),
     }
 
 

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from stages.arm.settings import build_normalization
 from stages.params import load_params
 from stages.training.diagnostics import Diagnostics
-from stages.training.evaluation import evaluate, evaluate_exactly, has_running_averages
+from stages.training.evaluation import evaluate_as_used, evaluate_exactly, has_running_averages
 from stages.training.loop import Schedule, build_replicas, train_arm
 from stages.training.network import Architecture, build_network
 from stages.training.replicas import stack
@@ -89,7 +89,7 @@ def _loop_over_one_network(train: Table, val: Table, architecture: Architecture)
             optimizer.zero_grad()
             F.binary_cross_entropy_with_logits(network(x).squeeze(1), y.float()).backward()
             optimizer.step()
-        evaluate(stack([network]), train, val)
+        evaluate_as_used(stack([network]), train, val)
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ def test_experiments_have_names_of_their_own() -> None:
 def test_studies_can_be_named() -> None:
     assert [study.name for study in choose_studies(["rows", "tutorial"])] == ["tutorial", "rows"]
     assert [study.name for study in choose_studies([])] == list(STUDIES)
-    with pytest.raises(InputError, match="^study 'row': expected one of tutorial, green_line, "):
+    with pytest.raises(InputError, match=r"^study 'row': expected one of tutorial, green_line, "):
         choose_studies(["tutorial", "row"])
 
 

@@ -26,14 +26,20 @@ def evaluate(network: nn.Sequential, train: Table, val: Table) -> Measures:
 
     A logit that is not a number counts as wrong.
     """
+    measures = evaluate_as_used(network, train, val)
+    if has_running_averages(network):
+        measures |= evaluate_exactly(network, train, val)
+    return measures
+
+
+def evaluate_as_used(network: nn.Sequential, train: Table, val: Table) -> Measures:
+    """Return each of `MEASURES` as (R,), in eval mode."""
     network.eval()
     measures = {}
     for name, table in {"train": train, "val": val}.items():
         loss, accuracy = _loss_and_accuracy(network, table)
         measures[f"{name}_loss"] = loss.cpu().numpy()
         measures[f"{name}_accuracy"] = accuracy.cpu().numpy()
-    if has_running_averages(network):
-        measures |= evaluate_exactly(network, train, val)
     return measures
 
 
