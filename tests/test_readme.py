@@ -222,3 +222,13 @@ def test_listing_of_a_run_is_its_result_and_the_verdicts() -> None:
         "Running stage\nFinal validation accuracy at 1\n  a  \n\nverdict\n  b  \n\nsame rate\n\nReport: x\nMLflow\n"
     )
     assert listings.shorten(printed) == "Final validation accuracy at 1\n  a\n\nverdict\n  b"
+
+
+def test_readme_holds_how_often_equal_networks_are_called_different() -> None:
+    table = (ROOT / "benchmarks/calibration.md").read_text()
+    rows = re.findall(r"any claim called \| <= 0\.05 \| ([0-9.]+) \[.*?\] \| (\d+) \|", table)
+    assert {int(trials) for _, trials in rows} == {200}
+    most = max(round(float(rate) * 200) for rate, _ in rows)
+    assert (
+        f"Of 200 comparisons of networks with themselves, on batches\n  in another order, at most {most} had" in README
+    )
