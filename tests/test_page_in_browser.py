@@ -384,6 +384,25 @@ def test_it_works_in_the_frame_of_the_mlflow_ui(page: Page, tmp_path: Path) -> N
     assert "of 2 draws" in text(page, "#tally")
 
 
+def test_where_there_is_no_room_nothing_is_drawn_until_there_is(page: Page, show: Callable[..., Page]) -> None:
+    page.show_as(20)  # the margins alone take more
+    show(make_comparison())
+    page.press(" ", " ")
+    slide(page, 1)
+    page.show_as(PHONE)
+    page.run("new Promise(requestAnimationFrame)")
+    assert page.run("document.querySelectorAll('.dot').length") == 8
+    assert "of 2 draws" in text(page, "#tally")
+
+
+def test_on_paper_no_figure_is_higher_than_a_page(small_project: Path, page: Page) -> None:
+    page.show_as(718)  # A4 without its margins
+    page.call("Emulation.setEmulatedMedia", media="print")
+    page.open((small_project / "results/report.html").as_uri())
+    heights = page.run("[...document.querySelectorAll('.picture')].map((each) => each.offsetHeight)")
+    assert 0 < max(heights) < 1000
+
+
 def test_on_paper_every_claim_is_open(page: Page, show: Callable[..., Page]) -> None:
     show(make_comparison())
     page.call("Page.printToPDF")

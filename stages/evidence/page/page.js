@@ -522,9 +522,10 @@ function showRate(number) {
 
 // --- start
 
-// Return whether there is room to draw in; a frame that is not shown yet has none, and is resized when it is.
+// Return whether there is room to draw in; a frame that is not shown yet has none, and is resized when it is. Nor has a
+// page for a moment, when it is printed.
 function isLaidOut() {
-  return document.documentElement.clientWidth > 0;
+  return find("dots").clientWidth > 0;
 }
 
 function drawAll() {
