@@ -32,7 +32,7 @@ from stages.tracking.entries import Entry, LoggedRun, log_network, log_points
 from stages.tracking.environment import outbox_folder
 from stages.tracking.liveness import this_process
 from stages.tracking.run import NETWORK_CODE
-from stages.tracking.store import Store, open_experiment
+from stages.tracking.store import Store, open_experiment, open_run
 from stages.training.network import Architecture, build_network, load_network, save_network
 
 ROOT = Path(__file__).parents[1]
@@ -242,6 +242,16 @@ def test_a_process_that_logs_and_dies_before_it_opens_a_run_stops_the_stage(
     assert capsys.readouterr().err == ""  # it is told once
 
 
+def test_experiments_of_one_arm_differ_in_shade(store: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    colors = []
+    for name in ("first", "it's", "third", "first"):
+        monkeypatch.setenv("DVC_EXP_NAME", name)
+        opened = open_run(store.tracking_uri, "train_bn", PARAMS, {"arm": "bn"}, [])
+        colors.append(store.get_run(opened.run.id).data.tags["mlflow.runColor"])
+    assert colors[3] == colors[0]
+    assert len(set(colors)) == 3
+
+
 def test_a_deleted_experiment_is_refused(store: MlflowClient) -> None:
     store.delete_experiment(store.create_experiment("batch-normalization"))
     with (
@@ -279,10 +289,10 @@ def test_a_killed_stage_leaves_no_run_open(
     process = subprocess.Popen(command, cwd=ROOT, env=environment(), start_new_session=True, **pipes)
     while process.stdout.readline() != when:
         pass
-    if how is signal.SIGINT:
-        os.killpg(process.pid, how)  # as Ctrl-C does
+    if how is signal.SIGKILL:
+        process.kill()
     else:
-        process.send_signal(how)
+        os.killpg(process.pid, how)  # as Ctrl-C does, and a terminal that is closed
     _, errors = process.communicate()  # ends when the tracking process has ended too
     assert b"BrokenPipe" not in errors
     assert errors.count(b"KeyboardInterrupt") == (how is signal.SIGINT)  # the stage's: no process beside it tells of it

@@ -26,9 +26,11 @@ from stages.tracking.environment import root
 from stages.tracking.links import file_md5
 from stages.tracking.liveness import ProcessName, is_dead, this_process
 from stages.tracking.model import log_model
-from stages.tracking.views import run_color, view_tags
+from stages.tracking.views import choose_shade, run_color, view_tags
 
 PROCESS_TAG = "tracking.process"
+EXPERIMENT_TAG = "dvc.exp.name"
+COLOR_TAG = "mlflow.runColor"
 
 
 class Store:
@@ -109,8 +111,8 @@ def open_run(
     experiment_id = open_experiment(client, str(params["tracking.experiment"]))
     close_runs_of_dead_processes(client)
     tags = {"dvc.stage": os.environ.get("DVC_STAGE", stage), **_experiment_tags(), **tags}
-    name, color = _run_name(stage), {"mlflow.runColor": run_color(tags)}
-    run_id = _create_run(client, experiment_id, name, tags | color)
+    name, color = _run_name(stage), _color(client, experiment_id, tags)
+    run_id = _create_run(client, experiment_id, name, {**tags, COLOR_TAG: color})
     run = LoggedRun(shown(address), run_id, name, experiment_id, params["epochs"], str(params["lr"]), {})
     store = Store(client, run)
     try:
@@ -168,10 +170,22 @@ def _start_child(store: Store, lr: float, params: Mapping[str, Any], tags: Mappi
     """
     arm, run = tags["arm"], store.run
     params = {**params, "lr": lr, "log10_lr": f"{math.log10(lr):.3g}", "arm": arm}
-    tags = {**tags, "mlflow.parentRunId": run.id, "mlflow.runColor": run_color({"arm": arm})}
+    tags = {**tags, "mlflow.parentRunId": run.id, COLOR_TAG: run_color(arm)}
     run_id = _create_run(store.client, run.experiment_id, f"{arm} lr={lr:g}", tags)
     _log_params(store.client, run_id, params)
     return run_id
+
+
+def _color(client: mlflow.MlflowClient, experiment_id: str, tags: Mapping[str, str]) -> str:
+    """Return the color of a run: its arm's, in a DVC experiment a shade of that, unlike those of the last others."""
+    arm, experiment = tags.get("arm"), tags.get(EXPERIMENT_TAG)
+    color = run_color(arm)
+    if arm is None or experiment is None:
+        return color
+    of_arm = f"tags.arm = '{arm}' and tags.`{EXPERIMENT_TAG}` LIKE '%' and tags.mlflow.parentRunId IS NULL"
+    found = client.search_runs([experiment_id], of_arm, order_by=["attributes.start_time DESC"], max_results=20)
+    others = [run.data.tags for run in found if run.data.tags[EXPERIMENT_TAG] != experiment]
+    return choose_shade(color, [other.get(COLOR_TAG, "") for other in others])
 
 
 def _log_params(client: mlflow.MlflowClient, run_id: str, params: Mapping[str, Any]) -> None:
@@ -198,5 +212,5 @@ def _run_name(stage: str) -> str:
 
 
 def _experiment_tags() -> dict[str, str]:
-    variables = {"dvc.exp.name": "DVC_EXP_NAME", "dvc.exp.baseline_rev": "DVC_EXP_BASELINE_REV"}
+    variables = {EXPERIMENT_TAG: "DVC_EXP_NAME", "dvc.exp.baseline_rev": "DVC_EXP_BASELINE_REV"}
     return {tag: os.environ[variable] for tag, variable in variables.items() if os.environ.get(variable)}

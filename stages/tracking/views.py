@@ -4,15 +4,15 @@ MLflow keeps each saved view in a tag of the experiment, as JSON of the UI's own
 3.17): a name, and a state of the page, in which the UI fills in what is left out.
 """
 
-import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 from stages import COLORS
 
 OF_NO_ARM = "#4060c0"  # blue, like neither arm
 LIGHTEST, DARKEST = 0.7, 0.2  # shares of white in the shades of experiments
+SHARES = (0.0, 1.0, 0.5, 0.25, 0.75)  # of the way from the darkest to the lightest
 
 _ARMS = "tags.arm IS NOT NULL AND tags.mlflow.parentRunId IS NULL"
 _SINGLE_RATES = "tags.mlflow.parentRunId IS NOT NULL"
@@ -28,17 +28,21 @@ def view_tags() -> dict[str, str]:
     }
 
 
-def run_color(tags: Mapping[str, str]) -> str:
-    """Return the color of a run with these tags: its arm's, and in a DVC experiment a shade of that, by its name.
+def run_color(arm: str | None) -> str:
+    """Return the color of an arm's run outside of experiments, and of a comparison.
 
     MLflow would choose colors of its own, among them what looks like the other arm.
     """
-    color = COLORS.get(tags.get("arm", ""), OF_NO_ARM)
-    experiment = tags.get("dvc.exp.name")
-    if experiment is None or color == OF_NO_ARM:
-        return color
-    share = hashlib.md5(experiment.encode()).digest()[0] / 255
-    return _lighten(color, DARKEST + share * (LIGHTEST - DARKEST))
+    return COLORS.get(arm or "", OF_NO_ARM)
+
+
+def choose_shade(color: str, recent: Sequence[str]) -> str:
+    """Return a shade of an arm's color for a DVC experiment: not one of `recent`, newest first, or the oldest of them.
+
+    They come in an order in which each is far from those before.
+    """
+    shades = [_lighten(color, DARKEST + share * (LIGHTEST - DARKEST)) for share in SHARES]
+    return max(shades, key=lambda shade: recent.index(shade) if shade in recent else len(recent))
 
 
 def _lighten(color: str, white: float) -> str:
