@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 VARIED = {  # data.vary in words
     "none": "all pairs have the same rows",
@@ -64,6 +65,11 @@ class PairRows:
     def validation(self) -> tuple[np.ndarray, np.ndarray]:
         """Return features (S, n, F) and classes (S, n) to measure by."""
         return self._features(self.val), self.val_labels
+
+    def tables(self, pair: int, features: Sequence[str]) -> list[pd.DataFrame]:
+        """Return the rows of one pair to train on and to measure by: the features, by their names, then `label`."""
+        own = self.of([pair])
+        return [pd.DataFrame(x[0], columns=features).assign(label=y[0]) for x, y in (own.training(), own.validation())]
 
     def _features(self, index: np.ndarray) -> np.ndarray:
         chosen = np.take_along_axis(self.rows, index[..., None], axis=1)

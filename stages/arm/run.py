@@ -71,7 +71,7 @@ def run_arm(arm: str, params: Params, engine: Engine, run: StageRun) -> None:
     report = ArmReport(_title(arm, params), run, live, schedule, params.lr, blocks=len(tasks), inline=here)
     with ArmParts(folder / PARTS, schedule.learning_rates, params.lr) as parts:
         _train_blocks(engine, tasks, parts, report)
-        seed = _write_files(folder, parts, report.curves(), architecture)
+        seed = _write_files(folder, parts, report.curves(), architecture, pairs)
     run.log_summary({"seconds_per_epoch": report.seconds / schedule.epochs})
     description = _description(schedule, params.lr, seed)
     if pairs:
@@ -100,7 +100,13 @@ def _train_blocks(engine: Engine, tasks: Sequence[BlockTask], parts: ArmParts, r
             report.add(block.history)
 
 
-def _write_files(folder: Path, parts: ArmParts, curves: Mapping[str, Moments], architecture: Architecture) -> int:
+def _write_files(
+    folder: Path,
+    parts: ArmParts,
+    curves: Mapping[str, Moments],
+    architecture: Architecture,
+    pairs: PairRows | None,
+) -> int:
     """Write FILES into `folder`; return the seed whose network is in model.pt."""
     parts.write_history(folder / "history.parquet")
     parts.write_diagnostics(folder / "diagnostics.parquet")
@@ -108,19 +114,16 @@ def _write_files(folder: Path, parts: ArmParts, curves: Mapping[str, Moments], a
     np.save(folder / "networks.npy", parts.folded_networks())
     seed = median_seed(parts.final_values())
     save_network(parts.network(seed), architecture, folder / "model.pt")
-    surface = tabulate_surface(load_network(folder / "model.pt"), _rows_of(seed))
+    surface = tabulate_surface(load_network(folder / "model.pt"), _rows_of(seed, pairs))
     surface.to_csv(folder / "surface.csv", index=False, lineterminator="\n")
     return seed
 
 
-def _rows_of(seed: int) -> pd.DataFrame:
+def _rows_of(seed: int, pairs: PairRows | None) -> pd.DataFrame:
     """Return all rows of a seed: the features, then `label`."""
     tables = [pd.read_csv(TRAIN), pd.read_csv(VAL)]
-    pairs = PairRows.read(PAIRS)
     if pairs:
-        own, features = pairs.of([seed]), tables[0].columns[:-1]
-        for number, (x, y) in enumerate([own.training(), own.validation()]):
-            tables[number] = pd.DataFrame(x[0], columns=features).assign(label=y[0])
+        tables = pairs.tables(seed, tables[0].columns[:-1])
     return pd.concat(tables)
 
 

@@ -65,8 +65,12 @@ class Comparison:
         """Return what the networks of a seed were validated by: the features, then `label`."""
         if self.pair_rows is None:
             return self.val
-        x, y = self.pair_rows.of([seed]).validation()
-        return pd.DataFrame(x[0], columns=self.val.columns[:-1]).assign(label=y[0])
+        return self.pair_rows.tables(seed, self.val.columns[:-1])[1]
+
+    @property
+    def has_plane(self) -> bool:
+        """Whether there are two features, so that what the networks say can be drawn in their plane."""
+        return all(len(surface) > 0 for surface in self.surfaces.values())
 
 
 def compare_arms(

@@ -96,10 +96,6 @@ def _words(comparison: Comparison) -> dict[str, str]:
     }
 
 
-def _have_plane(comparison: Comparison) -> bool:
-    return all(len(surface) > 0 for surface in comparison.surfaces.values())
-
-
 def _are_deep(comparison: Comparison) -> bool:
     """Return whether there are layers between the first and the last hidden one, in either arm."""
     gradients = tables.tabulate_layer_gradients(comparison).values()
@@ -184,7 +180,7 @@ FIGURES = (
         " Where a network is right, dots have the colour of their place.",
         draw=_draw_boundaries,
         panels=2,
-        applies=_have_plane,
+        applies=lambda comparison: comparison.has_plane,
     ),
     FigureSpec(
         "figures/learning_rates",

@@ -181,8 +181,7 @@ def _count_shown_pairs(comparison: Comparison, epochs: int, networks: Networks |
 def _drawn_networks(comparison: Comparison) -> Networks | None:
     """Return the networks where there is a plane to draw them in, and all of them are there."""
     networks = comparison.networks
-    has_plane = all(len(surface) > 0 for surface in comparison.surfaces.values())
-    return networks if networks and networks.are_there and has_plane else None
+    return networks if networks and networks.are_there and comparison.has_plane else None
 
 
 def _count_type(rows: int) -> type[np.number]:
