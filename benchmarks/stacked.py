@@ -3,7 +3,7 @@
 Both take the same data (data/train.csv, data/val.csv), architecture, batch size, optimizer and epochs, and measure the
 same four numbers after every epoch. The stacked training runs a second time with its diagnostics, which gives the share
 of time that these add; what exact statistics add is timed apart. Seconds are of processor time, on one core. They vary
-from machine to machine: read the ratios.
+from machine to machine: read the ratios. Prints a Markdown table, and writes it to benchmarks/stacked.md.
 """
 
 import statistics
@@ -31,28 +31,54 @@ SEEDS = range(64)
 EPOCHS, BATCH_SIZE, REPEATS = 200, 32, 3
 
 
+COLUMNS = (
+    "",
+    "DataLoader loop, 1 network",
+    f"stacked, {len(RATES) * len(SEEDS)} networks",
+    "networks per second, loop = 1",
+    "diagnostics add",
+    "exact statistics add",
+)
+HEAD = f"""\
+# The stacked training beside a loop over one network: `make bench`
+
+{EPOCHS} epochs of the default data and network, batch {BATCH_SIZE}; median of {REPEATS} runs, taken in turn, in seconds
+of processor time on one core. Both measure the same after every epoch; to that of the stacked training, diagnostics
+and exact statistics add what is given.
+
+| {" | ".join(COLUMNS)} |
+{"|---" * len(COLUMNS)}|"""
+
+
 def main() -> None:
     if not Path("data/train.csv").exists():
         sys.exit("data/train.csv is not there: run `make repro` first")
     torch.set_num_threads(1)
     train, val = Table.read("data/train.csv"), Table.read("data/val.csv")
-    print(f"{EPOCHS} epochs, {len(train.y)} rows, batch {BATCH_SIZE}; median of {REPEATS} runs, taken in turn")
-    print("arm     DataLoader loop, 1 network   stacked, 448 networks   networks per second   diagnostics   exact add")
+    lines = [HEAD]
+    for name, norm in {"without": None, "with batch norm": build_normalization(load_params().bn)}.items():
+        lines.append(_row(name, train, val, Architecture(train.x.shape[1], normalization=norm)))
+    text = "\n".join([*lines, ""])
+    print(text)
+    Path("benchmarks/stacked.md").write_text(text, encoding="utf-8")
+
+
+def _row(name: str, train: Table, val: Table, architecture: Architecture) -> str:
+    """Time one arm; return its row of the table."""
     schedule = Schedule(RATES, SEEDS, EPOCHS, BATCH_SIZE)
-    for arm, norm in {"baseline": None, "bn": build_normalization(load_params().bn)}.items():
-        architecture = Architecture(train.x.shape[1], normalization=norm)
-        loop, stacked, watched, exact = _time_in_turn(
-            partial(_loop_over_one_network, train, val, architecture),
-            partial(train_arm, train, val, architecture, schedule),
-            partial(_train_and_watch, train, val, architecture, schedule),
-            partial(_evaluate_exactly, train, val, architecture, schedule),
-        )
-        networks = len(RATES) * len(SEEDS)
-        ratio = statistics.median(networks * one / many for one, many in zip(loop, stacked, strict=True))
-        inside = statistics.median(more / many - 1 for more, many in zip(watched, stacked, strict=True))
-        again = statistics.median(part / (many - part) for part, many in zip(exact, stacked, strict=True))
-        seconds = f"{statistics.median(loop):23.2f} s {statistics.median(stacked):21.2f} s"
-        print(f"{arm:8} {seconds} {ratio:21.0f} {inside:13.0%} {again:11.0%}")
+    loop, stacked, watched, exact = _time_in_turn(
+        partial(_loop_over_one_network, train, val, architecture),
+        partial(train_arm, train, val, architecture, schedule),
+        partial(_train_and_watch, train, val, architecture, schedule),
+        partial(_evaluate_exactly, train, val, architecture, schedule),
+    )
+    alike = [many - part for many, part in zip(stacked, exact, strict=True)]  # with what the loop measures
+    networks = len(RATES) * len(SEEDS)
+    ratio = statistics.median(networks * one / many for one, many in zip(loop, alike, strict=True))
+    inside = statistics.median((more - many) / one for more, many, one in zip(watched, stacked, alike, strict=True))
+    again = statistics.median(part / one for part, one in zip(exact, alike, strict=True))
+    seconds = f"{statistics.median(loop):.2f} | {statistics.median(alike):.2f}"
+    return f"| {name} | {seconds} | {ratio:.0f} | {inside:.0%} | {again:.0%} |"
 
 
 def _train_and_watch(train: Table, val: Table, architecture: Architecture, schedule: Schedule) -> None:
