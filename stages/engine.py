@@ -28,7 +28,7 @@ DEVICES = ("auto", "cpu", "cuda")
 # what workers take to start and to import PyTorch (benchmarks/blocks.md).
 STEPS_WORTH_WORKERS = 2000
 DEATHS = 3  # of workers, until it must be the work that kills them
-SECONDS_TO_CONNECT = 10
+SECONDS_TO_CONNECT = SECONDS_TO_FIND_WORKERS = 10
 SECONDS_TO_NOTICE = 0.5  # for a worker, that its parent is gone
 
 Task = TypeVar("Task")
@@ -168,7 +168,7 @@ def _connect() -> Any:
     except (OSError, ValueError):
         raise _refuse_address("no Dask scheduler answers there") from None
     try:
-        client.wait_for_workers(1, timeout=SECONDS_TO_CONNECT)
+        client.wait_for_workers(1, timeout=SECONDS_TO_FIND_WORKERS)
     except TimeoutError:
         client.close()
         raise _refuse_address("the scheduler has no workers") from None

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -324,25 +324,49 @@ def test_dask_that_is_not_installed_is_refused(monkeypatch: pytest.MonkeyPatch) 
         Engine()
 
 
-@pytest.fixture
-def scheduler(tmp_path: Path) -> Iterator[str]:
-    """A Dask scheduler and two workers, each a process of its own; its address."""
+@contextmanager
+def dask(folder: Path, *command: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a scheduler or workers of Dask, which find each other by a file."""
     pytest.importorskip("distributed", reason="Dask is not installed: make setup-dask")
-    file = tmp_path / "scheduler.json"
-    scheduler = ["distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
-    worker = ["distributed.cli.dask_worker", "--nthreads", "1", "--nworkers", "2", "--no-dashboard"]
-    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+    places = [ROOT, ROOT / "tests", os.environ.get("PYTHONPATH", "")]
+    environment = os.environ | {"PYTHONPATH": ":".join(map(str, places))}
     environment["DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES"] = "1"
-    with ExitStack() as processes, (tmp_path / "dask.log").open("w") as log:
-        for command in (scheduler, worker):
-            command = [sys.executable, "-m", *command, "--scheduler-file", str(file)]
-            options = {"stdout": log, "stderr": log, "start_new_session": True}
-            process = subprocess.Popen(command, env=environment, cwd=tmp_path, **options)
-            processes.callback(process.wait)
-            processes.callback(os.killpg, process.pid, signal.SIGKILL)  # asked to end, workers wait for a scheduler
-            while not file.exists():
-                time.sleep(0.1)
+    command = (sys.executable, "-m", *command, "--no-dashboard", "--scheduler-file", str(folder / "scheduler.json"))
+    with (folder / "dask.log").open("a") as log:
+        options = {"stdout": log, "stderr": log, "start_new_session": True}
+        process = subprocess.Popen(command, env=environment, cwd=folder, **options)
+        try:
+            yield process
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)  # asked to end, workers wait for a scheduler
+            process.wait()
+
+
+@pytest.fixture
+def scheduler_alone(tmp_path: Path) -> Iterator[str]:
+    """A Dask scheduler, a process of its own; its address."""
+    file = tmp_path / "scheduler.json"
+    with dask(tmp_path, "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0") as process:
+        while not file.exists():
+            assert process.poll() is None, (tmp_path / "dask.log").read_text()
+            time.sleep(0.1)
         yield json.loads(file.read_text())["address"]
+
+
+@pytest.fixture
+def scheduler(scheduler_alone: str, tmp_path: Path) -> Iterator[str]:
+    """A Dask scheduler and two workers, each a process of its own; its address."""
+    with dask(tmp_path, "distributed.cli.dask_worker", "--nthreads", "1", "--nworkers", "2"):
+        yield scheduler_alone
+
+
+def test_a_scheduler_without_workers_is_refused(monkeypatch: pytest.MonkeyPatch, scheduler_alone: str) -> None:
+    monkeypatch.setenv("STUDY_ENGINE", "dask")
+    monkeypatch.setenv("STUDY_DASK_ADDRESS", scheduler_alone)
+    monkeypatch.setattr("stages.engine.SECONDS_TO_FIND_WORKERS", 0.5)
+    with pytest.raises(InputError) as error:
+        Engine()
+    assert str(error.value) == f"STUDY_DASK_ADDRESS = '{scheduler_alone}': the scheduler has no workers"
 
 
 def test_a_dask_cluster_gives_the_same_bytes(

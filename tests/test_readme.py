@@ -232,3 +232,23 @@ def test_readme_holds_how_often_equal_networks_are_called_different() -> None:
     assert (
         f"Of 200 comparisons of networks with themselves, on batches\n  in another order, at most {most} had" in README
     )
+
+
+def test_an_exercise_is_a_question_and_one_command_and_its_answer_is_folded_away() -> None:
+    intro, *exercises = re.split(r"^## \d\. .*$", PAGES["docs/exercises.md"], flags=re.M)
+    assert len(exercises) == 8
+    assert "Each exercise is a question and one command" in intro
+    for number, exercise in enumerate(exercises, start=1):
+        question, command, answer = re.split(r"```(?:console)?\n", exercise, maxsplit=2)
+        assert "?" in question
+        assert re.fullmatch(rf"dvc exp run --temp --name exercise-{number} -S [^\n]+\n", command)
+        assert answer.strip().startswith("<details><summary>What was found</summary>")
+        assert answer.strip().endswith("</details>")
+
+
+def test_what_takes_minutes_says_so_before_it_begins() -> None:
+    command = ["make", "--just-print", "--always-make", ".venv/installed"]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    told, installs = printed.index("echo 'Installing the packages"), printed.index("pip install")
+    assert told < installs
+    assert "--quiet" not in printed
