@@ -1,5 +1,6 @@
 """What differs from the last commit is told, once in a run of the pipeline, and changes nothing."""
 
+import importlib
 import shutil
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, run
 
-from stages.params import load_params, tell_changes
+from stages.params import Params, load_params, tell_changes
 
 WAY_BACK = "; the next run starts from here, or after `git checkout params.yaml` from there\n"
 
@@ -117,3 +118,22 @@ def test_the_stage_that_runs_first_tells_it(committed: Path, shell: str) -> None
     edit(("lr: 0.001", "lr: 0.1"))
     printed = run(["dvc", "repro"], committed, PYTHONPATH=str(ROOT), SHELL=shell)
     assert (printed.count("Running stage"), printed.count("lr = 0.1 (0.001), data.seed = 2 (1)")) == (1, 1)
+
+
+@pytest.mark.parametrize("stage", ["generate_data", "train_baseline", "train_bn", "compare"])
+def test_every_stage_tells_it_before_it_does_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    class ToldError(Exception):
+        pass
+
+    def tell(params: Params) -> None:
+        raise ToldError
+
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    module = importlib.import_module(f"stages.{stage}")
+    monkeypatch.setattr(module, "tell_changes", tell)
+    with pytest.raises(ToldError):
+        module.main()

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -277,6 +278,21 @@ def test_a_process_that_is_killed_loses_nothing(
     assert train(tables, tmp_path, partial(die_once_then_train, marker=tmp_path / "died")) == here
     assert (tmp_path / "died").exists()
     assert "note: a worker process died; done so far: " in capfd.readouterr().err
+
+
+def test_what_is_done_before_a_worker_dies_is_not_done_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+
+    def die_after_the_first(function: Callable[[int], int], tasks: list[int]) -> Iterator[int]:
+        started.append(tasks)
+        yield function(tasks[0])
+        if len(started) == 1:
+            raise BrokenProcessPool
+        yield from map(function, tasks[1:])
+
+    monkeypatch.setattr("stages.engine._run_on_loky", die_after_the_first)
+    assert list(Engine().run(abs, [-1, -2, -3], here=False)) == [1, 2, 3]
+    assert started == [[-1, -2, -3], [-2, -3]]
 
 
 @pytest.mark.whole
