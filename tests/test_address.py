@@ -113,6 +113,7 @@ def test_credentials_are_taken_out_of_the_address(root: Path) -> None:
     ("address", "text"),
     [
         ("http://ann:s3cret@host", "no connection to http://ann:s3cret@host/api"),
+        ("http://ann:s3cret\uff20host", "no connection to http://ann:s3cret\uff20host/api"),
         ("http://ann:s3cret@host", "invalid literal: 's3cret@host'"),
         ("http://ann:s3cret@host", "password authentication failed for user 'ann' with s3cret"),
         ("http://ann:s3cr%2Ft@host", "decoded: s3cr/t"),
