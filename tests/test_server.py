@@ -2,9 +2,10 @@
 
 import base64
 import contextlib
+import os
 import shutil
+import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -12,7 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from conftest import ARM_FILES, Build, commit, environment, free_port, run, serving, set_params
+from conftest import ARM_FILES, ROOT, environment, free_port, serving, set_params
+from forking import SECONDS, Program, start_program
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
@@ -21,18 +23,17 @@ from stages.tracking.connection import find_store
 
 EPOCHS, RATES = 200, [0.001, 0.1]
 PARAMS = {"lr": 0.001, "lr_sweep": RATES, "seeds": 4, "epochs": EPOCHS}
-SECONDS = "300"  # that a server has here: other tests may keep the machine busy
 PASSWORD = "s3cr/t-w0rd"
 pytestmark = pytest.mark.whole
 
 
 @pytest.fixture(scope="module")
-def project(clone_project: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clone with few networks, and its data."""
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with params of few networks, and their data."""
     folder = tmp_path_factory.mktemp("server") / "project"
-    clone_project(folder)
+    (folder / "data").mkdir(parents=True)
+    shutil.copy(ROOT / "params.yaml", folder)
     set_params(folder, PARAMS)
-    commit(folder, "Few networks")
     stage(folder, "generate_data", "")
     return folder
 
@@ -42,9 +43,16 @@ def port() -> int:
     return free_port()
 
 
-def stage(project: Path, name: str, uri: str, *, fails: bool = False) -> str:
-    variables = {"MLFLOW_TRACKING_URI": uri, "MLFLOW_HTTP_REQUEST_TIMEOUT": SECONDS}
-    return run([sys.executable, "-m", f"stages.{name}"], project, fails=fails, **variables)
+def start(project: Path, name: str, uri: str) -> Program:
+    variables = environment(project) | {"DVC_ROOT": str(project), "MLFLOW_TRACKING_URI": uri}
+    return start_program(f"stages.{name}", project, variables | {"MLFLOW_HTTP_REQUEST_TIMEOUT": SECONDS})
+
+
+def stage(project: Path, name: str, uri: str, *, status: int = 0) -> str:
+    """Return what a stage prints."""
+    ended, printed = start(project, name, uri).end()
+    assert ended == status, printed
+    return printed
 
 
 def server(folder: Path, port: int) -> contextlib.AbstractContextManager[str]:
@@ -93,7 +101,7 @@ def assert_no_password(*folders: Path) -> None:
 def test_a_server_that_does_not_answer_stops_the_stage(project: Path, port: int, silent: bool) -> None:
     listening = socket.create_server(("127.0.0.1", port), backlog=8) if silent else contextlib.nullcontext()
     with listening:
-        printed = stage(project, "train_baseline", f"http://127.0.0.1:{port}", fails=True)
+        printed = stage(project, "train_baseline", f"http://127.0.0.1:{port}", status=2)
     reason = "timed out" if silent else "Connection refused"
     (line,) = printed.splitlines()
     assert line.startswith(f"MLFLOW_TRACKING_URI = 'http://127.0.0.1:{port}': ")
@@ -126,7 +134,7 @@ def test_credentials_reach_the_server_and_a_refusal_stops_the_stage(project: Pat
     with ThreadingHTTPServer(("127.0.0.1", port), Refuse) as refusing:
         threading.Thread(target=refusing.serve_forever, daemon=True).start()
         address = f"http://ann:{PASSWORD.replace('/', '%2F')}@127.0.0.1:{port}"
-        printed = stage(project, "train_baseline", address, fails=True)
+        printed = stage(project, "train_baseline", address, status=2)
         refusing.shutdown()
     assert f"Basic {base64.b64encode(f'ann:{PASSWORD}'.encode()).decode()}" in asked
     assert printed.startswith(f"MLFLOW_TRACKING_URI = 'http://127.0.0.1:{port}': ")
@@ -140,21 +148,21 @@ def test_what_a_server_misses_is_logged_later_and_once(project: Path, port: int,
     printed = ""
     with server(tmp_path, port):
         printed += stage(project, "train_baseline", uri)
-        command = [sys.executable, "-m", "stages.train_bn"]
-        variables = environment(project) | {"MLFLOW_TRACKING_URI": uri, "MLFLOW_HTTP_REQUEST_TIMEOUT": SECONDS}
-        training = subprocess.Popen(command, cwd=project, env=variables, stderr=subprocess.PIPE, text=True)
+        training = start(project, "train_bn", uri)
         while "val_accuracy" not in (found.data.metrics if (found := runs(tmp_path).get("bn bn")) else {}):
-            assert training.poll() is None
+            assert training.process.is_alive()
             time.sleep(0.1)
-    _, warning = training.communicate()
-    assert training.returncode == 0
+        os.kill(training.process.pid, signal.SIGSTOP)  # much is left to log when the server is gone
+    os.kill(training.process.pid, signal.SIGCONT)
+    status, warning = training.end()
+    assert status == 0
     assert {path.name for path in (project / "results/bn").iterdir()} - {".gitignore"} == ARM_FILES
     assert warning.startswith(f"warning: MLflow at http://127.0.0.1:{port} failed (Connection refused): run 'bn'")
     assert "summary, datasets, model, files, tags, end; nothing is lost: `make resync` logs it later\n" in warning
     assert warning.count("\n") == 1
     assert runs(tmp_path)["bn bn"].info.status == "RUNNING"
 
-    printed += warning + stage(project, "tracking.resync", uri, fails=True)  # the server is still away
+    printed += warning + stage(project, "tracking.resync", uri, status=2)  # the server is still away
     with server(tmp_path, port):
         printed += stage(project, "compare", uri)
         compared = runs(tmp_path)["compare"].data.tags

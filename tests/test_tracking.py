@@ -18,7 +18,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from forking import forks_that_log
+from forking import Program, forks_that_log, start_program
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
@@ -74,7 +74,7 @@ def log_epochs(run: StageRun, count: int) -> None:
 def test_a_stage_logs_params_tags_epochs_and_children(store: MlflowClient, tmp_path: Path) -> None:
     with track_stage("train_bn", PARAMS, tags={"arm": "bn"}, rates=[0.01, 0.1]) as run:
         run.wait_until_open()
-        log_epochs(run, 1500)  # more than one call takes
+        log_epochs(run, 1010)  # more than one call takes
         run.set_tag("history.md5", "abc")
     logged = runs(store)
     parent = logged["bn (sunny-day)"]
@@ -83,11 +83,11 @@ def test_a_stage_logs_params_tags_epochs_and_children(store: MlflowClient, tmp_p
     expected = {"dvc.stage": "train_bn", "dvc.exp.name": "sunny-day", "arm": "bn", "history.md5": "abc"}
     assert expected.items() <= parent.data.tags.items()
     points = store.get_metric_history(parent.info.run_id, "val_accuracy")
-    assert [(point.step, point.value) for point in points] == [(epoch, epoch / 10) for epoch in range(1500)]
+    assert [(point.step, point.value) for point in points] == [(epoch, epoch / 10) for epoch in range(1010)]
     child = logged["bn lr=0.1"]
     assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
     assert (child.info.status, child.data.params["lr"], child.data.params["epochs"]) == ("FINISHED", "0.1", "200")
-    assert len(store.get_metric_history(child.info.run_id, "val_accuracy")) == 1500
+    assert len(store.get_metric_history(child.info.run_id, "val_accuracy")) == 1010
     assert (tmp_path / "mlartifacts").as_uri() in parent.info.artifact_uri
 
 
@@ -204,7 +204,6 @@ def test_a_stage_outlives_the_process_that_logs(
     assert [file.path for file in store.list_artifacts(logged.info.run_id)] == ["file.txt"]
 
 
-@pytest.mark.whole
 def test_a_full_disk_costs_a_run_nothing(
     store: MlflowClient, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -214,7 +213,7 @@ def test_a_full_disk_costs_a_run_nothing(
         process = newest_child()
         size = (tmp_path / "mlflow.db").stat().st_size
         psutil.Process(process.pid).rlimit(psutil.RLIMIT_FSIZE, (size, size))  # no file of its may grow beyond
-        for epoch in range(5000):
+        for epoch in range(1500):
             run.log_epoch(epoch, {"val_loss": epoch / 2}, {0.1: {"val_loss": 0.5}})
         run.log_artifacts(tmp_path / "file.txt")
     (line,) = capfd.readouterr().err.splitlines()
@@ -225,7 +224,7 @@ def test_a_full_disk_costs_a_run_nothing(
     logged = runs(store)["bn (sunny-day)"]
     assert logged.info.status == "FINISHED"
     points = store.get_metric_history(logged.info.run_id, "val_loss")
-    assert sorted((point.step, point.value) for point in points) == [(epoch, epoch / 2) for epoch in range(5000)]
+    assert sorted((point.step, point.value) for point in points) == [(epoch, epoch / 2) for epoch in range(1500)]
     assert [file.path for file in store.list_artifacts(logged.info.run_id)] == ["file.txt"]
 
 
@@ -278,8 +277,15 @@ if __name__ == "__main__":
 
 
 @pytest.mark.whole
-@pytest.mark.parametrize("when", [b"started\n", b"open\n"])
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("how", "when"),
+    [
+        (signal.SIGKILL, b"started\n"),
+        (signal.SIGTERM, b"started\n"),
+        (signal.SIGINT, b"started\n"),
+        (signal.SIGINT, b"open\n"),
+    ],
+)
 def test_a_killed_stage_leaves_no_run_open(
     store: MlflowClient, tmp_path: Path, how: signal.Signals, when: bytes
 ) -> None:
@@ -299,6 +305,24 @@ def test_a_killed_stage_leaves_no_run_open(
     found = runs(store)
     assert {run.info.status for run in found.values()} <= {"FAILED" if how is signal.SIGINT else "KILLED"}
     assert when == b"started\n" or found["bn lr=0.1"].data.metrics == {"val_loss": 1.0}
+
+
+def start_stage(folder: Path, text: str) -> Program:
+    (folder / "stage.py").write_text(text)
+    return start_program(str(folder / "stage.py"), ROOT, environment())
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_stage_that_is_killed_while_it_trains_leaves_no_run_open(
+    store: MlflowClient, tmp_path: Path, how: signal.Signals
+) -> None:
+    stage = start_stage(tmp_path, KILLED_STAGE)
+    assert [stage.printed.readline() for _ in range(2)] == ["started\n", "open\n"]
+    os.kill(stage.process.pid, how)
+    assert stage.end() == (-how, "")
+    found = runs(store)
+    assert {run.info.status for run in found.values()} == {"KILLED"}
+    assert found["bn lr=0.1"].data.metrics == {"val_loss": 1.0}
 
 
 def test_a_start_closes_the_runs_of_dead_processes(store: MlflowClient) -> None:
@@ -390,12 +414,10 @@ def test_a_stage_that_is_killed_while_it_logs_has_not_finished(store: MlflowClie
     stage = KILLED_STAGE.replace("time.sleep(60)", 'run.set_tag("a", "b")\n        print("logged", flush=True)')
     (tmp_path / "data.csv").write_text("a,label\n1.0,0\n")
     log_dataset = f"run.log_dataset({str(tmp_path / 'data.csv')!r}, 'training')\n        "  # takes a while
-    (tmp_path / "stage.py").write_text(stage.replace("run.set_tag", log_dataset * 30 + "run.set_tag"))
-    command = [sys.executable, tmp_path / "stage.py"]
-    process = subprocess.Popen(command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE)
-    assert [process.stdout.readline() for _ in range(3)] == [b"started\n", b"open\n", b"logged\n"]
-    process.kill()
-    process.communicate()
+    started = start_stage(tmp_path, stage.replace("run.set_tag", log_dataset * 30 + "run.set_tag"))
+    assert [started.printed.readline() for _ in range(3)] == ["started\n", "open\n", "logged\n"]
+    started.process.kill()
+    assert started.end() == (-signal.SIGKILL, "")
     assert {run.info.status for run in runs(store).values()} == {"KILLED"}
 
 
@@ -451,13 +473,11 @@ def test_a_run_that_is_gone_does_not_hold_up_the_outbox(store: MlflowClient) -> 
     assert list(resync.resync()) == ["run 'deleted' is complete"]
 
 
-@pytest.mark.whole
 def test_stages_that_start_at_once_on_a_new_database_all_log(tmp_path: Path) -> None:
     (tmp_path / "stage.py").write_text(KILLED_STAGE.replace("time.sleep(60)", "pass"))
-    command = [sys.executable, tmp_path / "stage.py"]
     variables = environment() | {"DVC_ROOT": str(tmp_path)}
-    processes = [subprocess.Popen(command, cwd=ROOT, env=variables, stdout=subprocess.DEVNULL) for _ in range(3)]
-    assert [process.wait() for process in processes] == [0, 0, 0]
+    stages = [start_program(str(tmp_path / "stage.py"), ROOT, variables) for _ in range(3)]
+    assert [stage.end() for stage in stages] == [(0, "started\nopen\n")] * 3
     store = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
     found = store.search_runs([store.get_experiment_by_name("batch-normalization").experiment_id])
     assert [run.info.status for run in found] == ["FINISHED"] * 6
