@@ -1,10 +1,12 @@
 """`make register`, `mlflow models serve`, and what of the data and the networks is logged for them."""
 
+import contextlib
+import io
 import json
+import runpy
 import shutil
 import sys
 import urllib.request
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import mlflow
@@ -12,16 +14,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import free_port, run, serving
+from conftest import ROOT, free_port, serving
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from stages import ARMS, InputError
+from stages import ARMS
 from stages.tracking import file_md5
-from stages.tracking.register import main
 from stages.training.network import load_network
 
 NAME = "batchnorm-study"
+REGISTER = str(ROOT / "stages/tracking/register.py")
 
 
 @pytest.fixture(scope="module")
@@ -37,23 +39,24 @@ def registered(small_project: Path, uri: str) -> list[str]:
 
 
 def register(project: Path, uri: str) -> list[str]:
-    command = [sys.executable, "-m", "stages.tracking.register"]
-    return run(command, project, MLFLOW_TRACKING_URI=uri).splitlines()
-
-
-@pytest.fixture
-def refused(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path, str], str]]:
-    """Return a function that has a project's networks registered in this process, and returns why they were not."""
-
-    def register_here(project: Path, uri: str) -> str:
-        monkeypatch.chdir(project)
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-        with pytest.raises(InputError) as error:
-            main()
-        return str(error.value)
-
-    yield register_here
+    """Do what `python -m stages.tracking.register` does there; return the lines that it prints."""
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        patch.chdir(project)
+        patch.setenv("MLFLOW_TRACKING_URI", uri)
+        runpy.run_path(REGISTER, run_name="__main__")
     mlflow.set_tracking_uri(None)
+    return printed.getvalue().splitlines()
+
+
+def refusal(project: Path, uri: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """Return the one line that says why a project's networks are not registered."""
+    with pytest.raises(SystemExit) as ended:
+        register(project, uri)
+    mlflow.set_tracking_uri(None)
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
 
 
 def arm_run(project: Path, uri: str, arm: str) -> Run:
@@ -81,26 +84,26 @@ def test_registering_again_adds_no_version(small_project: Path, uri: str, regist
 
 
 def test_a_store_without_the_runs_is_named(
-    small_project: Path, uri: str, empty_store: Path, tmp_path: Path, refused: Callable[[Path, str], str]
+    small_project: Path, uri: str, empty_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = f"sqlite:///{shutil.copy(empty_store, tmp_path)}"
-    assert refused(small_project, other) == (
+    assert refusal(small_project, other, capsys) == (
         f"results/baseline: the run that wrote it is not in {other}: set MLFLOW_TRACKING_URI to the store that has it,"
         " or make one here with `dvc repro --force`"
     )
     folder = tmp_path / "project"
     shutil.copytree(small_project, folder, ignore=shutil.ignore_patterns("mlartifacts", ".dvc", "model.pt"))
-    assert refused(folder, uri) == "results/baseline/model.pt: no such file: run `dvc repro`, or `dvc pull`"
+    assert refusal(folder, uri, capsys) == "results/baseline/model.pt: no such file: run `dvc repro`, or `dvc pull`"
 
 
 def test_one_arm_that_is_not_there_registers_neither(
-    small_project: Path, tmp_path: Path, refused: Callable[[Path, str], str]
+    small_project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     uri = f"sqlite:///{shutil.copy(small_project / 'mlflow.db', tmp_path)}"
     store = MlflowClient(uri)
     for found in store.search_runs(["1"], "tags.arm = 'bn'"):
         store.delete_run(found.info.run_id)
-    assert refused(small_project, uri).startswith("results/bn: the run that wrote it is not in sqlite:///")
+    assert refusal(small_project, uri, capsys).startswith("results/bn: the run that wrote it is not in sqlite:///")
     assert store.search_registered_models() == []
 
 
@@ -137,25 +140,19 @@ def test_a_logged_network_can_be_loaded_safely_and_says_what_it_takes(
         np.testing.assert_array_equal(example, rows[:2])
 
 
-LOAD = """
-import sys, mlflow, torch
-for model in sys.argv[1:]:
-    network = mlflow.pyfunc.load_model(model).unwrap_python_model().network
-    assert isinstance(network, torch.nn.Sequential)
-    assert "stages" not in sys.modules
-    print(network(torch.tensor([[0.5, -0.5], [3.0, 3.0]])).tolist())
-"""
-
-
 def test_a_logged_network_is_loaded_without_the_project_as_an_ordinary_one(
-    small_project: Path, uri: str, tmp_path: Path
+    small_project: Path, uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = [arm_run(small_project, uri, arm).outputs.model_outputs[0].model_id for arm in ARMS]
-    models = [f"models:/{model}" for model in found]
-    printed = run([sys.executable, "-c", LOAD, *models], tmp_path, MLFLOW_TRACKING_URI=uri)
-    for arm, line in zip(ARMS, printed.splitlines()[-len(ARMS) :], strict=True):
-        own = load_network(small_project / "results" / arm / "model.pt")
-        assert json.loads(line) == own(torch.tensor([[0.5, -0.5], [3.0, 3.0]])).tolist()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    rows = torch.tensor([[0.5, -0.5], [3.0, 3.0]])
+    own = {arm: load_network(small_project / "results" / arm / "model.pt")(rows).tolist() for arm in ARMS}
+    for name in [name for name in sys.modules if name.split(".")[0] == "stages"]:
+        monkeypatch.setitem(sys.modules, name, None)  # whoever imports it now fails
+    for arm in ARMS:
+        model = f"models:/{arm_run(small_project, uri, arm).outputs.model_outputs[0].model_id}"
+        network = mlflow.pyfunc.load_model(model).unwrap_python_model().network
+        assert isinstance(network, torch.nn.Sequential)
+        assert network(rows).tolist() == own[arm]
 
 
 def test_inputs_have_the_schema_of_the_files(small_project: Path, uri: str) -> None:
