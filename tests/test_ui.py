@@ -1,43 +1,70 @@
-"""The charts that the MLflow UI opens with, in a real browser on a real `mlflow ui`."""
+"""The charts that the MLflow UI opens with, in a real browser on what `make ui` serves."""
 
 import math
 import re
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import copy_project, free_port, serving
+from conftest import copy_project, free_port, serving, set_params
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from stages import ARMS
+from stages.tracking.views import view_tags
 
 CARD = 'data-testid="experiment-view-compare-runs-card"'
 BLACK, GREEN = "rgb(0, 0, 0)", "rgb(0, 128, 0)"
 Page = Callable[..., str]
 
 
+@dataclass
+class Served:
+    """Where the UI is, and what it said when it started."""
+
+    address: str
+    printed: str
+
+
 @pytest.fixture(scope="module")
 def project(tried_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the small project with an experiment at another learning rate: the server writes to its store."""
-    return copy_project(tried_project, tmp_path_factory.mktemp("ui") / "project")
+    """A copy of the small project with an experiment at another learning rate: the server writes to its store.
+
+    Its params name an experiment of MLflow's that has no runs.
+    """
+    project = copy_project(tried_project, tmp_path_factory.mktemp("ui") / "project")
+    set_params(project, {"tracking": {"experiment": "another"}})
+    return project
 
 
 @pytest.fixture(scope="module")
-def open_page(browse: Callable[..., str], project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+def another(store: MlflowClient) -> str:
+    """The number of that experiment."""
+    return store.create_experiment("another")
+
+
+@pytest.fixture(scope="module")
+def served(project: Path, another: str) -> Iterator[Served]:
+    """What `make ui` serves."""
+    port, log = free_port(), project.parent / "ui.log"
+    with serving([sys.executable, "-m", "stages.tracking.ui", str(port)], project, port, log) as address:
+        yield Served(address, log.read_text())
+
+
+@pytest.fixture(scope="module")
+def open_page(browse: Callable[..., str], served: Served, tmp_path_factory: pytest.TempPathFactory) -> Page:
     """Return what opens the experiment in the browser, in one of its saved views: its charts, or its table of runs."""
-    folder, port = tmp_path_factory.mktemp("browser"), free_port()
-    command = [sys.executable, "-m", "mlflow", "ui", "--port", str(port), "--workers", "1"]
-    with serving(command, project, port, folder / "ui.log") as address:
-        runs = f"{address}/#/experiments/1/runs?workflowType=machine_learning"
+    folder = tmp_path_factory.mktemp("browser")
+    runs = f"{served.address}/#/experiments/1/runs?workflowType=machine_learning"
 
-        def open_view(view: str, mode: str = "CHART") -> str:
-            page = f"{runs}&compareRunsMode={mode}&viewStateShareKey={view}"
-            return browse(page, folder, size="1600,1800", wait_ms=100_000)
+    def open_view(view: str, mode: str = "CHART") -> str:
+        page = f"{runs}&compareRunsMode={mode}&viewStateShareKey={view}"
+        return browse(page, folder, size="1600,1800", wait_ms=100_000)
 
-        yield open_view
+    return open_view
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +95,11 @@ def drawn_as(values: list[float], curve: np.ndarray) -> bool:
     if np.ptp(values) < 1e-9:  # flat, up to the rounding of a mean
         return bool(np.ptp(pixels) < 0.01)
     return bool(np.ptp(pixels) > 0 and np.corrcoef(values, pixels)[0, 1] < -0.9999)
+
+
+def test_ui_says_where_the_experiment_is(served: Served, another: str) -> None:
+    assert another != "1"
+    assert served.printed.count(f"{served.address}/#/experiments/{another}/") == len(view_tags())
 
 
 def test_view_of_the_arms_draws_their_curves(open_page: Page, store: MlflowClient) -> None:
