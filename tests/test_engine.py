@@ -23,6 +23,7 @@ import psutil
 import pytest
 import torch
 from conftest import ROOT, normalization
+from workers import die_once_then_train, train_elsewhere
 
 from stages import InputError, run_stage, train_bn
 from stages.arm.parts import ArmParts
@@ -69,23 +70,6 @@ def train(
         weights = [parts.network(seed).state_dict() for seed in SCHEDULE.seeds]
     found = {path.name: hashlib.md5(path.read_bytes()).hexdigest() for path in folder.glob("*.parquet")}
     return found | {"networks": str([[value.tolist() for value in each.values()] for each in weights])}
-
-
-def die_once_then_train(task: BlockTask, marker: Path) -> TrainedBlock:
-    """Kill the process that works on the second block, once."""
-    if task.schedule.seeds[0] == 3 and not marker.exists():
-        marker.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return train_block(task)
-
-
-def train_elsewhere(task: BlockTask, parent: int) -> TrainedBlock:
-    assert os.getpid() != parent
-    return train_block(task)
-
-
-def die_always(task: int) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 WORK = """
@@ -301,7 +285,7 @@ def test_work_that_kills_every_worker_ends(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")
     monkeypatch.setattr("stages.engine.DEATHS", 1)
     with Engine() as engine, pytest.raises(InputError) as error:
-        list(engine.run(die_always, [1, 2], here=False))
+        list(engine.run(os._exit, [1, 2], here=False))
     assert re.fullmatch(r"STUDY_ENGINE = 'loky': 2 worker processes died, .*", str(error.value))  # one line
 
 
