@@ -3,7 +3,7 @@ PORT ?= 5000
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dask repro studies readme page listings test test-quick check lint types ui register resync bench bench-peers bench-growth calibrate lock
+.PHONY: help setup setup-dask repro studies readme page listings test test-quick check lint ui register resync bench bench-peers bench-growth calibrate lock
 
 help:  ## list what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,11 +40,9 @@ test-quick: setup  ## run the tests that need no DVC in a clone, no server and n
 
 check: lint test  ## run the lint and the tests
 
-lint: setup  ## check format and style
+lint: setup  ## check format, style and types
 	ruff format --check .
 	ruff check .
-
-types: setup  ## check types; not part of lint while mypy 2.4 fails now and then on unchanged code
 	mypy
 
 ui: setup  ## serve the MLflow UI at http://127.0.0.1:5000; elsewhere: make ui PORT=5001
