@@ -385,11 +385,6 @@ def test_what_reads_a_csv_is_not_taken_from_the_run_cache(
     assert calls == [["exp", "run", "--temp", *anew, "--name", "name", "-S", f"data.source={source}"]]
 
 
-@pytest.fixture(scope="module")
-def project(small_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return copy_project(small_project, tmp_path_factory.mktemp("studies") / "project")
-
-
 RUN = """
 import json, sys
 from pathlib import Path
@@ -404,7 +399,8 @@ history, rows, claims = outputs.history("bn"), outputs.rows("val"), outputs.clai
 with open("stages/evidence/figures.py", "a") as code:
     code.write("# changed")
 outdated = not is_current(outputs.revision, outputs.params)
-print(json.dumps([outputs.params["bn"]["momentum"], len(history), len(rows), int(claims["n"].max()), outdated]))
+alpha = outputs.params["evidence"]["alpha"]
+print(json.dumps([outputs.params["lr"], alpha, len(history), len(rows), int(claims["n"].max()), outdated]))
 """
 
 
@@ -418,22 +414,25 @@ def run_study(project: Path, overrides: dict[str, object], *, fails: bool = Fals
     return lines
 
 
-def test_what_is_missing_or_outdated_is_run(project: Path) -> None:
-    """DVC takes from its cache what an override does not change: the history is that of the small project."""
+def test_what_is_missing_or_outdated_is_run(tried_project: Path, tmp_path: Path) -> None:
+    """An experiment stays where its params and code are ours, whatever commit it began at; else it is made anew."""
+    project = copy_project(tried_project, tmp_path / "project")
+    run(["git", "reset", "--hard", "--quiet"], project)
+    run(["dvc", "exp", "rename", "fast", "tiny-study-only"], project)
+    run(["git", "commit", "--allow-empty", "--quiet", "--message", "Another baseline"], project)
     rows = len(RATES) * SEEDS * (EPOCHS + 1)
+    said, read = run_study(project, {"lr": 0.1})
+    assert said == "1/1 tiny-study-only: is there"
+    assert json.loads(read) == [0.1, 0.05, rows, 100, SEEDS, True]
     said, read = run_study(project, {"evidence.alpha": 0.01})
     assert re.fullmatch(r"1/1 tiny-study-only: \d+ s", said)
-    assert json.loads(read) == [0.1, rows, 100, SEEDS, True]
-    run(["git", "commit", "--allow-empty", "--quiet", "--message", "Another baseline"], project)
-    assert run_study(project, {"evidence.alpha": 0.01}) == ["1/1 tiny-study-only: is there", read]
-    said, read = run_study(project, {"bn.momentum": 0.2})
-    assert re.fullmatch(r"1/1 tiny-study-only: \d+ s", said)
-    assert json.loads(read) == [0.2, rows, 100, SEEDS, True]
+    assert json.loads(read) == [0.001, 0.01, rows, 100, SEEDS, True]
     assert run(["dvc", "exp", "list", "--all-commits", "--name-only"], project).split() == ["tiny-study-only"]
     assert run(["git", "status", "--porcelain"], project) == ""  # the workspace is as it was
 
 
-def test_a_wrong_override_ends_the_run_with_what_dvc_says(project: Path) -> None:
+def test_a_wrong_override_ends_the_run_with_what_dvc_says(small_project: Path, tmp_path: Path) -> None:
+    project = copy_project(small_project, tmp_path / "project")
     printed = run_study(project, {"lr": "fast"}, fails=True)
     assert "params.yaml: lr = 'fast': expected a number from 1e-10 to 1e10" in printed
     assert "Traceback" not in "".join(printed)
