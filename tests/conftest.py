@@ -1,11 +1,13 @@
 import contextlib
 import os
+import pty
 import shutil
 import signal
 import socket
 import sqlite3
 import subprocess
 import sys
+import termios
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
@@ -169,7 +171,8 @@ def tried_project(build_once: Callable[[str, Build], Path], small_project: Path)
 
     def build(folder: Path) -> None:
         project = copy_project(small_project, folder / "project")
-        run(["dvc", "exp", "run", "--name", "fast", "-S", "lr=0.1"], project)
+        printed = run_in_terminal(["dvc", "exp", "run", "--name", "fast", "-S", "lr=0.1"], project)
+        (folder / "printed.txt").write_text(printed)
 
     return build_once("tried", build) / "project"
 
@@ -218,6 +221,21 @@ def run(command: list[str], folder: Path, *, fails: bool = False, **variables: s
     done = subprocess.run(command, cwd=folder, env=environment(folder) | variables, check=False, **output)
     assert (done.returncode != 0) == fails, f"{command} exited {done.returncode}:\n{done.stdout}"
     return done.stdout
+
+
+def run_in_terminal(command: list[str], folder: Path) -> str:
+    """Return what a terminal gets to see, with all that is drawn over later."""
+    ours, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (24, 120))
+    process = subprocess.Popen(command, cwd=folder, env=environment(folder), stdout=terminal, stderr=terminal)
+    os.close(terminal)
+    shown = b""
+    with contextlib.suppress(OSError):  # EIO: the other end is closed
+        while chunk := os.read(ours, 4096):
+            shown += chunk
+    os.close(ours)
+    assert process.wait() == 0, shown.decode()
+    return shown.decode()
 
 
 def environment(folder: Path) -> dict[str, str]:

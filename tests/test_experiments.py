@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 from conftest import ARM_FILES, EPOCHS, HANGS, RATES, copy_project, environment, run, set_params
@@ -94,27 +95,45 @@ def test_an_experiment_in_the_workspace_and_the_way_back(tried_project: Path, tm
     assert arm_bytes(project) == after
 
 
-def test_from_the_file_of_a_commit_to_its_run_and_back(small_project: Path, tmp_path: Path) -> None:
-    """Without an experiment's name: what `dvc repro` made, and somebody committed."""
-    project = copy_project(small_project, tmp_path / "project")
-    rate, sweep = {"lr": 0.1}, {"lr": 0.1, "lr_sweep": [0.1, 0.3]}  # the first history again, then the same curves
-    made, found = [], []
-    store = client(project)
-    for values, stages in ((rate, ["train_bn", "compare"]), (sweep, ["train_bn"])):  # without the other arm
-        set_params(project, values)
-        run(["dvc", "repro", "--single-item", *stages], project)
-        run(["git", "commit", "--all", "--quiet", "--message", "Results"], project)
-        made.append(arm_bytes(project))
-        md5 = locked_md5(project, "results/bn/history.parquet")
-        experiment = store.get_experiment_by_name("batch-normalization").experiment_id
-        found.append(store.search_runs([experiment], f"tags.`history.md5` = '{md5}'")[0])
-    (compared,) = store.search_runs([experiment], f"tags.`bn.run_id` = '{found[0].info.run_id}'")
-    ways = [(rate, made[0], found[0]), (rate, made[0], compared), (sweep, made[1], found[1])]
-    for values, files, described in ways:
-        run(["git", "checkout", "--quiet", "main~2"], project)
+def test_from_the_file_of_a_commit_to_its_run_and_back(tried_project: Path, tmp_path: Path) -> None:
+    """Without an experiment's name: what `dvc repro` made, and somebody committed.
+
+    The commit to pass over is the oldest: it has the history of the small project, and the curves of the sweep.
+    """
+    project = copy_project(tried_project, tmp_path / "project")
+    small = head(project)
+    run(["git", "commit", "--all", "--quiet", "--message", "Fast"], project, GIT_COMMITTER_DATE="2000-01-01T00:00:00Z")
+    fast = arm_bytes(project)
+    set_params(project, {"lr": 0.1, "lr_sweep": [*RATES[:-1], 0.9]})
+    run(["dvc", "repro", "--single-item", "train_bn"], project)
+    run(["git", "commit", "--all", "--quiet", "--message", "Sweep"], project)
+    swept, sweep, swept_run = arm_bytes(project), head(project), unnamed_run(project, "train_bn")
+    assert (swept[0] == fast[0], swept[1] == fast[1]) == (False, True)
+
+    run(["git", "checkout", "--quiet", small], project)
+    run(["dvc", "checkout"], project)
+    first = arm_bytes(project)
+    assert (first[0] == fast[0], first[1] == fast[1]) == (True, False)
+    ways = [(unnamed_run(project, stage), small, first) for stage in ("train_bn", "compare")]
+    for described, commit, files in [*ways, (swept_run, sweep, swept)]:
+        run(["git", "checkout", "--quiet", "main~1"], project)
         run(["sh", "-c", way_back(described)], project)
-        assert arm_bytes(project) == files
-        assert values.items() <= yaml.safe_load((project / "params.yaml").read_text()).items()
+        assert (head(project), arm_bytes(project)) == (commit, files)
+
+
+def head(project: Path) -> str:
+    return run(["git", "rev-parse", "HEAD"], project).strip()
+
+
+def unnamed_run(project: Path, stage: str) -> Run:
+    """Return the run of a stage that wrote the files in the workspace, and belongs to no experiment of DVC's."""
+    store = client(project)
+    experiment = store.get_experiment_by_name("batch-normalization").experiment_id
+    arm = "bn." if stage == "compare" else ""
+    md5 = locked_md5(project, "results/bn/history.parquet")
+    found = store.search_runs([experiment], f"tags.`dvc.stage` = '{stage}' and tags.`{arm}history.md5` = '{md5}'")
+    (unnamed,) = (run for run in found if "dvc.exp.name" not in run.data.tags)
+    return unnamed
 
 
 def way_back(described: Run) -> str:
@@ -191,4 +210,12 @@ def work_off(project: Path, workers: int) -> None:
     deadline = time.monotonic() + HANGS
     while any(state in (status := run(["dvc", "queue", "status"], project)) for state in ("Queued", "Running")):
         assert time.monotonic() < deadline, status
-        time.sleep(5)  # to ask takes a second of a processor
+        time.sleep(1)
+        while is_working(project):  # to ask DVC takes a second of a processor
+            time.sleep(1)
+
+
+def is_working(project: Path) -> bool:
+    """Tell whether a process runs an experiment of the queue: it has the path of its file among its arguments."""
+    commands = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
+    return any("exec-run" in command and str(project) in " ".join(command) for command in commands)

@@ -91,7 +91,7 @@ def test_killed_repros_are_made_good_by_the_next(project: Path) -> None:
 def test_a_stage_outlives_the_process_that_logs(project: Path) -> None:
     before = checksums(project)
     started = time.time_ns() // 1_000_000
-    command = [sys.executable, "-m", "stages.train_bn"]
+    command = [sys.executable, "-m", "stages.train_baseline"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     stage = subprocess.Popen(command, cwd=project, env=environment(project), **pipes)
     while not is_training(project, started):
@@ -102,9 +102,9 @@ def test_a_stage_outlives_the_process_that_logs(project: Path) -> None:
     _, errors = stage.communicate(timeout=HANGS)
     assert stage.returncode == 0
     (line,) = errors.splitlines()
-    assert line.startswith("warning: the process that logs to MLflow was killed: run 'bn' at sqlite:///")
+    assert line.startswith("warning: the process that logs to MLflow was killed: run 'baseline' at sqlite:///")
     assert checksums(project) == before
-    assert run([sys.executable, "-m", "stages.tracking.resync"], project) == "run 'bn' is complete\n"
+    assert run([sys.executable, "-m", "stages.tracking.resync"], project) == "run 'baseline' is complete\n"
     runs = query(project, "SELECT run_uuid, status FROM runs WHERE start_time >= ?", started)
     assert [status for _, status in runs] == ["FINISHED"] * (1 + len(RATES))
     points = "SELECT count(*) FROM metrics WHERE run_uuid = ? AND key = 'val_accuracy'"
