@@ -43,15 +43,18 @@ LONGEST = (
     "test_server.py",  # needs no small project, while another process builds that
     "test_experiments.py",
     "test_kills.py",
-    "test_pipeline.py",
-    "test_engine.py",
-    "test_sharing.py",
     "test_tracking.py",
+    "test_studies.py",
+    "test_sharing.py",
+    "test_pipeline.py",
     "test_ui.py",
-    "test_register.py",
-    "test_calibration.py",
-    "test_page_in_browser.py",
     "test_page.py",
+    "test_page_in_browser.py",
+    "test_register.py",
+    "test_engine.py",
+    "test_changes.py",
+    "test_diagnostics.py",
+    "test_calibration.py",
 )
 NO_JOBS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # else a server starts seven processes for work not ours
 HANGS = 900  # seconds until a test says so: it is no test of how fast the machine is
