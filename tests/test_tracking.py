@@ -312,6 +312,7 @@ def start_stage(folder: Path, text: str) -> Program:
     return start_program(str(folder / "stage.py"), ROOT, environment())
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_a_stage_that_is_killed_while_it_trains_leaves_no_run_open(
     store: MlflowClient, tmp_path: Path, how: signal.Signals
@@ -473,6 +474,7 @@ def test_a_run_that_is_gone_does_not_hold_up_the_outbox(store: MlflowClient) -> 
     assert list(resync.resync()) == ["run 'deleted' is complete"]
 
 
+@pytest.mark.whole
 def test_stages_that_start_at_once_on_a_new_database_all_log(tmp_path: Path) -> None:
     (tmp_path / "stage.py").write_text(KILLED_STAGE.replace("time.sleep(60)", "pass"))
     variables = environment() | {"DVC_ROOT": str(tmp_path)}
