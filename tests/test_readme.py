@@ -252,3 +252,11 @@ def test_what_takes_minutes_says_so_before_it_begins() -> None:
     told, installs = printed.index("echo 'Installing the packages"), printed.index("pip install")
     assert told < installs
     assert "--quiet" not in printed
+
+
+def test_readme_holds_how_fast_many_networks_train() -> None:
+    table = (ROOT / "benchmarks/peers.md").read_text()
+    times = re.search(
+        r"## The default network, without.*?\| this project \| 448 \| [0-9.]+ \| (\d+) \|", table, re.DOTALL
+    )[1]
+    assert f"All 448 networks of an arm train as one module: {times}\n  times the networks per second" in README
