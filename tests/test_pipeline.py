@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-import shutil
 import sys
 from pathlib import Path
 
@@ -14,8 +13,7 @@ import pytest
 import scipy.stats
 import torch
 import yaml
-from conftest import ARM_FILES, EPOCHS, ROOT, SEEDS, SMALL, copy_project, environment, run, set_params
-from forking import start_program
+from conftest import ARM_FILES, EPOCHS, SEEDS, copy_project, run
 from mlflow import MlflowClient
 
 from stages.training.diagnostics import DIAGNOSTICS
@@ -153,6 +151,12 @@ def test_a_terminal_shows_progress(tried_project: Path) -> None:
         assert re.search(r": 100%.* 5/5 \[[\d:]+<.*train=\d\.\d+, val=\d\.\d+", last), shown
 
 
+def test_repro_by_force_writes_the_same_bytes(project: Path) -> None:
+    before = checksums(project)
+    run(["dvc", "repro", "--force", "train_baseline", "train_bn"], project)
+    assert checksums(project) == before
+
+
 def test_progress_is_quiet_elsewhere(small_project: Path) -> None:
     printed = (small_project.parent / "printed.txt").read_text()
     for arm in ("baseline", "bn"):
@@ -208,22 +212,16 @@ def test_a_wrong_value_stops_the_pipeline_in_one_line_and_loses_nothing(project:
     assert run(["git", "status", "--porcelain"], project) == ""
 
 
-@pytest.mark.whole
-def test_a_csv_of_ones_own_and_a_batch_of_one(tmp_path: Path) -> None:
+def test_a_csv_of_ones_own_and_a_batch_of_one(project: Path) -> None:
     random = np.random.default_rng(0)
     table = pd.DataFrame(random.normal(size=(42, 3)), columns=["size", "weight", "flat"]).assign(flat=1.0)
-    project = tmp_path / "project"
-    (project / "data/own").mkdir(parents=True)
     table.assign(kind=np.where(table["size"] > 0, "big", "small")).to_csv(project / "data/own/mine.csv", index=False)
-    shutil.copy(ROOT / "params.yaml", project)
-    data = yaml.safe_load((project / "params.yaml").read_text())["data"] | {"source": "data/own/mine.csv"}
-    set_params(project, SMALL | {"batch_size": 16, "data": data})
-    variables = environment(project) | {"DVC_ROOT": str(project)}
-    printed = ""
-    for stage in ("generate_data", "train_baseline"):
-        status, lines = start_program(f"stages.{stage}", project, variables).end()
-        assert status == 0, lines
-        printed += lines
+    printed = run(
+        ["dvc", "exp", "run", "-S", "data.source=data/own/mine.csv", "-S", "batch_size=16", "train_baseline"], project
+    )
     assert "warning: data/own/mine.csv: column 'flat' is constant" in printed
     assert "note: 1 example is left out of each epoch" in printed
     assert list(pd.read_csv(project / "data/train.csv").columns) == ["size", "weight", "flat", "label"]
+    (project / "data/own/mine.csv").unlink()
+    run(["git", "reset", "--hard", "--quiet"], project)
+    run(["dvc", "checkout"], project)
