@@ -124,6 +124,9 @@ ELSEWHERE = [
     f"file:///tmp/{RUN_ID}/../..",
     f"file:///{RUN_ID}/%2e%2e/%2E%2E",
     f"a{RUN_ID}/b",
+    "c:/../etc",
+    f"runs:/{RUN_ID}/artifacts",
+    f"models:/m-{RUN_ID}",
 ]
 
 

@@ -13,6 +13,7 @@ from stages.tracking.address import named_store
 RUN_ID = re.compile("[0-9a-fA-F]{32}")
 OWNER_ID = re.compile(f"(m-)?{RUN_ID.pattern}")  # a run's, or a model's
 ON_THIS_MACHINE = ("", "file")
+REFERENCES = ("runs", "models")  # MLflow would ask the server where these lead, and go there
 
 
 def checked_run_id(run_id: object) -> str:
@@ -27,7 +28,8 @@ def check_location(location: str | None, owner_id: str) -> None:
     parts = urlsplit(location or "")
     folders = unquote(parts.path).split("/")
     is_own = OWNER_ID.fullmatch(owner_id) and owner_id in folders and ".." not in folders
-    if parts.scheme in ON_THIS_MACHINE and not is_own:
+    is_here = parts.scheme in ON_THIS_MACHINE or len(parts.scheme) == 1  # MLflow takes c:/ for a path
+    if parts.scheme in REFERENCES or (is_here and not is_own):
         raise PermissionError(f"it wants the files of {owner_id:.40} in {location!r:.80}")
 
 
