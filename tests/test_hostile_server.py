@@ -105,6 +105,16 @@ def test_a_server_that_answers_as_it_should_opens_a_run(server: Server) -> None:
     assert open_run().run.ids == [RUN_ID, RUN_ID]
 
 
+@pytest.mark.parametrize("found", [{}, {"tags": [{"key": "tracking.process", "value": "?"}]}])
+def test_runs_without_the_tags_that_were_asked_for_change_nothing(
+    server: Server, monkeypatch: pytest.MonkeyPatch, found: dict[str, Any]
+) -> None:
+    monkeypatch.setenv("DVC_EXP_NAME", "fast")
+    server.answers["runs/search"] = {"runs": [run_answer("f" * 32)["run"] | {"data": found}]}
+    assert open_run().run.id == RUN_ID
+    assert not any(path.endswith("runs/update") for path in server.asked)
+
+
 @pytest.mark.parametrize(
     "run_id", ["../..", "/tmp/x", "", ".", "a" * 31, "g" * 32, f"{RUN_ID}\n", f"{RUN_ID}/..", f"../{RUN_ID}"]
 )

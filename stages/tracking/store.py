@@ -148,7 +148,7 @@ def close_runs_of_dead_processes(client: mlflow.MlflowClient) -> None:
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     ours = f"tags.`{PROCESS_TAG}` LIKE '{me.boot}:{me.namespace}:%'"
     for run in client.search_runs(experiments, f"attributes.status = 'RUNNING' and {ours}"):
-        process = ProcessName.parse(run.data.tags[PROCESS_TAG])
+        process = ProcessName.parse(run.data.tags.get(PROCESS_TAG, ""))
         if process and is_dead(process):
             with contextlib.suppress(MlflowException):  # deleted meanwhile, or not ours to change
                 client.set_terminated(run.info.run_id, "KILLED")
@@ -184,7 +184,7 @@ def _color(client: mlflow.MlflowClient, experiment_id: str, tags: Mapping[str, s
         return color
     of_arm = f"tags.arm = '{arm}' and tags.`{EXPERIMENT_TAG}` LIKE '%' and tags.mlflow.parentRunId IS NULL"
     found = client.search_runs([experiment_id], of_arm, order_by=["attributes.start_time DESC"], max_results=20)
-    others = [run.data.tags for run in found if run.data.tags[EXPERIMENT_TAG] != experiment]
+    others = [run.data.tags for run in found if run.data.tags.get(EXPERIMENT_TAG) != experiment]
     return choose_shade(color, [other.get(COLOR_TAG, "") for other in others])
 
 
