@@ -71,11 +71,12 @@ def tabulate(found: Mapping[str, Analysis]) -> pd.DataFrame:
 
 
 def write_table(found: pd.DataFrame) -> None:
-    """Write these rows into results.csv, over those that it has of the same studies."""
+    """Write these rows into results.csv, over those that it has of the same studies, or of studies that are gone."""
     order, parts = list(STUDIES), [found]
     if RESULTS.exists():
-        kept = pd.read_csv(RESULTS, dtype=str, keep_default_na=False)
-        parts.append(kept[~kept["study"].isin(found["study"])])
+        written = pd.read_csv(RESULTS, dtype=str, keep_default_na=False)
+        kept = set(STUDIES) - set(found["study"])
+        parts.append(written[written["study"].isin(kept)])
     rows = pd.concat([part.map(_as_written) for part in parts])
     rows = rows.sort_values("study", key=lambda names: names.map(order.index), kind="stable")
     rows.to_csv(RESULTS, index=False, lineterminator="\n")

@@ -67,7 +67,7 @@ def test_a_study_that_is_written_anew_leaves_the_others_as_they_are(
 ) -> None:
     before = (ROOT / report.RESULTS).read_text()
     monkeypatch.setattr(report, "RESULTS", tmp_path / "results.csv")
-    report.RESULTS.write_text(before)
+    report.RESULTS.write_text(f"{before}renamed,old,a number,1,,,3,,,0\n")  # a study that is gone
     found = SimpleNamespace(numbers=list(NUMBERS["depth"].values()))
     report.write_table(report.tabulate({"depth": found}))
     assert report.RESULTS.read_text() == before
