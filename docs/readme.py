@@ -70,9 +70,10 @@ def state_seconds(seconds: pd.DataFrame) -> str:
         compared = "it is still faster"
     elif found["ms_ci_low"] > 0:
         compared = "it is slower"
+    interval = f"[{found['ms_ci_low']:+.2f}, {found['ms_ci_high']:+.2f}]"
     return (
-        f"In processor time, of which an epoch takes {times:.1f} times as much with batch normalization, {compared}:"
-        f" {found['ms']:+.2f} [{found['ms_ci_low']:+.2f}, {found['ms_ci_high']:+.2f}] ms to the target (`make bench`)."
+        f"In processor time, where an epoch of the stacked training takes {times:.1f} times as much with batch"
+        f" normalization, {compared}: {found['ms']:+.2f} {interval} ms to the target (`make bench`)."
     )
 
 
