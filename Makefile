@@ -21,7 +21,7 @@ studies: setup  ## run the studies that are missing; writes docs/studies.md and 
 	python -m studies.report $(STUDIES)
 	python -m docs.readme
 
-readme: setup  ## write into README.md the numbers of results/metrics.json and what the studies found
+readme: setup  ## write into README.md what results/metrics.json, the studies and `make bench` found
 	python -m docs.readme
 
 listings: setup  ## run the commands of the pages in fresh clones, and write what they print into them; one: PAGES=README.md
