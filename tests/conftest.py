@@ -33,12 +33,8 @@ ARM_FILES = {"curves.csv", "diagnostics.parquet", "history.parquet", "model.pt",
 OUR_VARIABLES = ("DVC_", "MLFLOW_", "GIT_")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
-WHOLE = {
-    "clone_project",
-    "browse",
-    "page",
-    "scheduler_alone",
-}  # fixtures: who uses one is left out of `make test-quick`
+# Fixtures: who uses one is left out of `make test-quick`.
+WHOLE = {"clone_project", "browse", "page", "scheduler_alone"}
 LONGEST = (
     "test_server.py",  # needs no small project, while another process builds that
     "test_experiments.py",

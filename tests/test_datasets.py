@@ -247,17 +247,8 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *("label ", " label", "LABEL", "Label", "label\u00a0", "\u200blabel", "\ufefflabel"),
-        *(
-            "la\u200bbel",
-            "label\u00ad",
-            "label\u200e",
-            "\u202alabel\u202c",
-            "label\u2800",
-            "\uff4cabel",
-            "'label'",
-            "label:",
-        ),
+        *("label ", " label", "LABEL", "Label", "label\u00a0", "\u200blabel", "\ufefflabel", "la\u200bbel"),
+        *("label\u00ad", "label\u200e", "\u202alabel\u202c", "label\u2800", "\uff4cabel", "'label'", "label:"),
     ],
 )
 def test_the_label_is_known_however_it_is_written(tmp_path: Path, name: str) -> None:

@@ -7,6 +7,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -85,9 +86,8 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
-        threading.Thread(
-            target=listening.serve_forever, args=(0.01,), daemon=True
-        ).start()  # looks so often for its end
+        serve = partial(listening.serve_forever, 0.01)  # looks so often for its end
+        threading.Thread(target=serve, daemon=True).start()
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://ann:s3cret@127.0.0.1:{listening.server_port}")
         monkeypatch.setenv("DVC_ROOT", str(tmp_path))
         for variable in SET_WHILE_LOGGING:

@@ -228,9 +228,7 @@ def test_long_names_leave_room_for_the_figure(comparison: Comparison, tmp_path: 
     surfaces = {arm: surface.rename(columns=named) for arm, surface in comparison.surfaces.items()}
     val = comparison.val.rename(columns=named)
     renamed = replace(comparison, surfaces=surfaces, val=val, classes=["a" * 300, "b" * 300])
-    draw(
-        renamed, "boundaries", tmp_path
-    )  # Matplotlib warns where nothing is left of the Axes, and a warning is an error
+    draw(renamed, "boundaries", tmp_path)  # Matplotlib warns where nothing is left of the Axes: that is an error
     panels = Figure().subplots(1, 2)
     figures.draw_boundaries(panels, surfaces, dict.fromkeys(surfaces, val), renamed.classes, BATCH_NORM.labels)
     assert panels[0].get_xlabel() == "w" * 21 + "..."

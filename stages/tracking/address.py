@@ -137,7 +137,7 @@ def _check_database(address: str) -> None:
         raise _refusal("has no valid host and port") from None
 
 
-def in_memory() -> InputError:
+def memory_refusal() -> InputError:
     """Return the error on a database that is no file."""
     return _refusal("is in memory, where all runs are lost", "expected a file, as in sqlite:////folder/mlflow.db")
 

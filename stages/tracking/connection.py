@@ -7,7 +7,7 @@ from pathlib import Path
 import requests
 import sqlalchemy
 
-from stages.tracking.address import DATABASES, in_memory, log_in, store_address
+from stages.tracking.address import DATABASES, log_in, memory_refusal, store_address
 from stages.tracking.errors import errors_named
 from stages.tracking.patience import SECONDS_TO_ANSWER, Patience
 
@@ -47,4 +47,4 @@ def _connect(address: str) -> None:
         databases = connection.exec_driver_sql("PRAGMA database_list")
         files = [file for _, name, file in databases if name == "main"]
         if not all(file and Path(file).exists() for file in files):
-            raise in_memory()
+            raise memory_refusal()
