@@ -58,6 +58,7 @@ bench: setup  ## time the stacked training against a DataLoader loop, faster tra
 	python -m benchmarks.stacked
 	python -m benchmarks.seconds
 	python -m benchmarks.whole
+	python -m docs.readme
 
 bench-peers: .venv-peers/installed  ## time other libraries at the same training; writes benchmarks/peers.md
 	.venv-peers/bin/python -m benchmarks.peers

@@ -5,8 +5,9 @@ Writes  benchmarks/seconds.csv: of each reading bn - baseline with the interval 
         milliseconds for one network; and what an epoch takes without and with, in milliseconds for one network
 
 Seconds are no output of the pipeline: they are never the same twice, and its outputs are. So both arms train some
-epochs here once more, in turn, without what is measured after each. Seconds are of processor time, on one core; the
-interval is over pairs alone, as if the time of an epoch were known. At best rates it counts that they were selected.
+epochs here once more, in turn, as one block on the first pair's rows, without what is measured after each. Seconds are
+of processor time, on one core; the interval is over pairs alone, as if the time of an epoch were known. At best rates
+it counts that they were selected.
 """
 
 import statistics
@@ -22,7 +23,7 @@ import torch
 from stages import ARMS
 from stages.arm.settings import build_architecture, build_schedule
 from stages.evidence import endpoints
-from stages.evidence.effects import NotMeasuredError, Rules, compare_seeds
+from stages.evidence.effects import NotMeasuredError, Rules, compare_seeds, widen_difference
 from stages.evidence.files import read_comparison
 from stages.evidence.paired import PairedDifference
 from stages.evidence.readings import READINGS, Reading
@@ -46,8 +47,8 @@ def main() -> None:
         sys.exit("results/bn/history.parquet is not there: run `make repro` first")
     torch.set_num_threads(1)
     params = load_params()
-    trainings = read_comparison(params).trainings
-    table = tabulate(trainings, time_epochs(params))
+    comparison = read_comparison(params)
+    table = tabulate(comparison.trainings, comparison.rules, time_epochs(params))
     print(table.to_string(index=False))
     table.to_csv(CSV, index=False, lineterminator="\n", float_format="%.4g")
 
@@ -79,7 +80,7 @@ def _prepare(arm: str, params: Params, train: Table) -> Callable[[], None]:
     return partial(train_epoch, network, optimizer, train, schedule, orders, masks)
 
 
-def tabulate(trainings: PairedTrainings, milliseconds: Costs) -> pd.DataFrame:
+def tabulate(trainings: PairedTrainings, rules: Rules, milliseconds: Costs) -> pd.DataFrame:
     """Return a row for each reading that is measured."""
     rows = []
     for name in ASKED:
@@ -90,14 +91,14 @@ def tabulate(trainings: PairedTrainings, milliseconds: Costs) -> pd.DataFrame:
             continue
         row: dict[str, object] = {"reading": name}
         for unit, costs in {"epochs": dict.fromkeys(ARMS, 1.0), "ms": milliseconds}.items():
-            found = compare_costs(name, reading, costs)
+            found = widen_difference(compare_costs(name, reading, rules, costs), rules)
             row |= {unit: found.estimate, f"{unit}_ci_low": found.ci_low, f"{unit}_ci_high": found.ci_high}
         row |= {f"{arm}_ms_per_epoch": milliseconds[arm] for arm in ARMS}
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def compare_costs(name: str, reading: Reading, costs: Costs) -> PairedDifference:
+def compare_costs(name: str, reading: Reading, rules: Rules, costs: Costs) -> PairedDifference:
     """Compare what it costs each arm to reach the shared target, where an epoch has its own cost in each."""
     trainings = reading.trainings
     target = endpoints.shared_target(*(curves.val_accuracy for curves in reading.pair), trainings.majority)
@@ -105,13 +106,18 @@ def compare_costs(name: str, reading: Reading, costs: Costs) -> PairedDifference
         spent = []
         for arm, curves in zip(ARMS, reading.pair, strict=True):
             spent.append(costs[arm] * endpoints.epochs_to_target(curves.val_accuracy, target))
-        return compare_seeds(spent, Rules({})).difference
+        return compare_seeds(spent, rules).difference
     sweeps = [trainings.sweeps[arm] for arm in ARMS]
     at_rates = []
     for arm, sweep in zip(ARMS, sweeps, strict=True):
         at_rates.append(costs[arm] * endpoints.epochs_to_target(sweep.curves.val_accuracy, target).T)
-    accuracies = [sweep.final_accuracy() for sweep in sweeps]
-    return compare_selected(accuracies, at_rates, sweeps[0].seeds % 2 == 1).difference
+    return compare_selected(
+        [sweep.final_accuracy() for sweep in sweeps],
+        at_rates,
+        sweeps[0].seeds % 2 == 1,
+        alphas=(rules.alpha,),
+        resamples=rules.resamples,
+    ).difference
 
 
 if __name__ == "__main__":

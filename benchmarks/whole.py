@@ -80,7 +80,7 @@ def row(name: str, now: Sequence[Taken], earlier: Sequence[Taken]) -> str:
 
 
 def _processor_seconds() -> float:
-    """Return what all processes have used that this one has started and that have ended, and their own."""
+    """Return the processor seconds of all processes started here that have ended, and of those that they started."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 

@@ -317,7 +317,7 @@ def test_the_widest_table_fits_eighty_columns() -> None:
 
 def test_in_seconds_an_epoch_counts_what_it_takes(trainings: PairedTrainings) -> None:
     claim = judge(trainings, RULES)[0]
-    table = tabulate(trainings, {"baseline": 2.0, "bn": 2.0}).set_index("reading")
+    table = tabulate(trainings, RULES, {"baseline": 2.0, "bn": 2.0}).set_index("reading")
     assert list(table.index) == ["same_rate", "best_rate"]
     assert table.loc["same_rate", "epochs"] == claim.estimate
     assert table.loc["best_rate", "epochs"] == claim.best_rate.estimate
@@ -329,6 +329,6 @@ def test_in_seconds_dear_epochs_undo_the_gain_in_epochs(trainings: PairedTrainin
     without, with_bn = (trainings.sweeps[arm].at(0.01).val_accuracy for arm in ARMS)
     target = shared_target(without, with_bn, 0.5)
     epochs = [epochs_to_target(accuracy, target).mean() for accuracy in (without, with_bn)]
-    found = tabulate(trainings, {"baseline": 1.0, "bn": 5.0}).set_index("reading").loc["same_rate"]
+    found = tabulate(trainings, RULES, {"baseline": 1.0, "bn": 5.0}).set_index("reading").loc["same_rate"]
     assert found["epochs"] < 0 < found["ms"]
     assert found["ms"] == pytest.approx(5 * epochs[1] - epochs[0])

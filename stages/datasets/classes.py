@@ -11,7 +11,9 @@ import pandas as pd
 from stages import InputError, shorten
 
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.ASCII | re.IGNORECASE)
-MANY = 20  # more different numbers than this, if they have decimals, are measurements and no classes
+MANY = (
+    20  # more different numbers than this are measurements: as a class if they have decimals, beside slips in any case
+)
 GAPS = ("", "?", "NA", "N/A", "NaN", "nan", "null", "None")  # how a value that is not there is written
 
 

@@ -61,7 +61,7 @@ def _check(train: pd.DataFrame, numeric: list[str], texts: list[str]) -> None:
                 f"data.encode = True: column {shorten(name)} has no value in the training rows; data.drop leaves it out"
             )
     for name in texts:
-        _check_kind(name, train[name])
+        _refuse_slips(name, train[name])
         count = train[name].nunique()
         if count > MOST_CATEGORIES:
             raise InputError(
@@ -70,7 +70,7 @@ def _check(train: pd.DataFrame, numeric: list[str], texts: list[str]) -> None:
             )
 
 
-def _check_kind(name: str, column: pd.Series) -> None:
+def _refuse_slips(name: str, column: pd.Series) -> None:
     """Raise InputError where texts are fewer than measurements, which would become a category each."""
     different = pd.Series(column[column != GAP].unique())
     is_number = np.isfinite(pd.to_numeric(different, errors="coerce").astype(np.float64))

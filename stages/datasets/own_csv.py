@@ -97,7 +97,7 @@ def _class_column(names: Sequence[str], target: str | None, where: str) -> str:
 
 
 def _letters(name: str) -> str:
-    """Return the letters and digits of a name, in one case and width: there is much that cannot be seen beside them."""
+    """Return the letters and digits of a name, in one case and width: it may hold characters that nobody sees."""
     return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", name).casefold()))
 
 

@@ -130,6 +130,7 @@ function drawMajority(chart) {
     words.setAttribute("y", at + below * em);
     if (isFree(chart, words)) return;
   }
+  words.remove();
 }
 
 function drawCurve(chart, xs, ys, arm) {
