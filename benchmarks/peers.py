@@ -132,7 +132,8 @@ On {describe_processor()}, {os.cpu_count()} cores; Python {platform.python_versi
 Seconds of processor time on one core, which all ways share in turn. Not timed: imports, compilation by JAX (which it
 needs anew for every shape), and a first run of each. Keras compiles anew for every network, which is timed. All measure
 losses and accuracies of training and validation rows after every epoch; Lightning, skorch and Keras take their own
-running averages for the training rows, which costs them less.
+running averages for the training rows, which costs them less. The last row is what a stage runs: it measures before the
+training too, and writes a history.
 """
 
 
