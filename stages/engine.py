@@ -117,12 +117,26 @@ def _run_on_dask(client: Any, function: Callable[[Task], Result], tasks: Sequenc
     futures = [client.submit(function, task, pure=False) for task in tasks]
     try:
         while futures:
-            yield futures.pop(0).result()  # pop: the cluster need not keep what has arrived here
+            yield _wait_for(client, futures.pop(0))  # pop: the cluster need not keep what has arrived here
     except KilledWorker as error:  # Dask has started the task again by itself, several times
         way_out = "in every worker; `--nworkers` says how many share the memory of a machine"
         raise _too_many_deaths("dask", error.allowed_failures + 1, way_out) from None
     except CancelledError:
         raise _refuse_address("the scheduler is gone") from None
+
+
+def _wait_for(client: Any, future: Any) -> Any:
+    """Return the result of a Dask future; raise InputError where nobody is left to work on it."""
+    while True:
+        try:
+            return future.result(timeout=SECONDS_TO_FIND_WORKERS)
+        except TimeoutError:
+            if future.done():  # the task itself has raised it
+                raise
+        try:
+            client.wait_for_workers(1, timeout=SECONDS_TO_FIND_WORKERS)  # those that died may come back
+        except TimeoutError:
+            raise _refuse_address("the scheduler has no workers any more") from None
 
 
 def _watch_parent(parent: int) -> None:

@@ -23,7 +23,7 @@ import psutil
 import pytest
 import torch
 from conftest import ROOT, normalization
-from workers import die_once_then_train, train_elsewhere
+from workers import die_once_then_train, raise_timeout, train_elsewhere
 
 from stages import InputError, run_stage, train_bn
 from stages.arm.parts import ArmParts
@@ -356,8 +356,19 @@ def scheduler_alone(tmp_path: Path) -> Iterator[str]:
 @pytest.fixture
 def scheduler(scheduler_alone: str, tmp_path: Path) -> Iterator[str]:
     """A Dask scheduler and two workers, each a process of its own; its address."""
-    with dask(tmp_path, "distributed.cli.dask_worker", "--nthreads", "1", "--nworkers", "2"):
+    with dask(tmp_path, *TWO_WORKERS):
+        wait_for_nannies(scheduler_alone)
         yield scheduler_alone
+
+
+TWO_WORKERS = ("distributed.cli.dask_worker", "--nthreads", "1", "--nworkers", "2")
+
+
+def wait_for_nannies(scheduler: str) -> None:
+    """Return once both workers are watched: Dask gives them all up where one dies before that."""
+    with importlib.import_module("distributed").Client(scheduler, set_as_default=False) as client:
+        while list(client.run(lambda dask_worker: dask_worker.status.name, nanny=True).values()) != ["running"] * 2:
+            time.sleep(0.1)
 
 
 def test_a_scheduler_without_workers_is_refused(monkeypatch: pytest.MonkeyPatch, scheduler_alone: str) -> None:
@@ -386,6 +397,27 @@ def test_work_that_kills_every_worker_of_dask_ends(monkeypatch: pytest.MonkeyPat
     with Engine() as engine, pytest.raises(InputError) as error:
         list(engine.run(os._exit, [1], here=False))
     assert re.fullmatch(r"STUDY_ENGINE = 'dask': 2 worker processes died, .*", str(error.value))  # one line
+
+
+def test_workers_that_do_not_come_back_end_the_work(
+    monkeypatch: pytest.MonkeyPatch, scheduler_alone: str, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("STUDY_ENGINE", "dask")
+    monkeypatch.setenv("STUDY_DASK_ADDRESS", scheduler_alone)
+    with dask(tmp_path, *TWO_WORKERS):
+        wait_for_nannies(scheduler_alone)
+        engine = Engine()
+    monkeypatch.setattr("stages.engine.SECONDS_TO_FIND_WORKERS", 0.5)
+    with engine, pytest.raises(InputError) as error:
+        list(engine.run(abs, [1], here=False))
+    assert str(error.value) == f"STUDY_DASK_ADDRESS = '{scheduler_alone}': the scheduler has no workers any more"
+
+
+def test_a_timeout_of_a_task_is_its_own(monkeypatch: pytest.MonkeyPatch, scheduler: str) -> None:
+    monkeypatch.setenv("STUDY_ENGINE", "dask")
+    monkeypatch.setenv("STUDY_DASK_ADDRESS", scheduler)
+    with Engine() as engine, pytest.raises(TimeoutError, match="of the task"):
+        list(engine.run(raise_timeout, [1], here=False))
 
 
 def test_a_scheduler_that_is_killed_ends_the_work(monkeypatch: pytest.MonkeyPatch, scheduler: str) -> None:

@@ -18,3 +18,7 @@ def die_once_then_train(task: BlockTask, marker: Path) -> TrainedBlock:
 def train_elsewhere(task: BlockTask, parent: int) -> TrainedBlock:
     assert os.getpid() != parent
     return train_block(task)
+
+
+def raise_timeout(task: int) -> None:
+    raise TimeoutError("of the task")
