@@ -7,6 +7,7 @@ classes.py   from its column of classes to numbers
 encoding.py  its texts and gaps as numbers
 split.py     training and validation rows, scaling, label noise
 pairs.py     all of that for each pair, where rows vary
+written.py   the tables on disk, and what they are in words
 """
 
 from stages.datasets.encoding import encode_features
@@ -15,10 +16,12 @@ from stages.datasets.pairs import draw_pairs
 from stages.datasets.rows import Rows, find_doubts
 from stages.datasets.sources import load_source
 from stages.datasets.split import add_label_noise, fit_scaling, scale_rows, split_rows
+from stages.datasets.written import describe_rows, write_rows
 
 __all__ = [
     "Rows",
     "add_label_noise",
+    "describe_rows",
     "draw_pairs",
     "encode_features",
     "find_doubts",
@@ -27,4 +30,5 @@ __all__ = [
     "read_csv",
     "scale_rows",
     "split_rows",
+    "write_rows",
 ]
