@@ -139,19 +139,16 @@ def torch_vmap(task: Task) -> Run | None:
 def stacked(task: Task) -> Run:
     """Use this project's own training, in its blocks, with what the others measure."""
     from stages.training.evaluation import evaluate_as_used
-    from stages.training.loop import build_optimizer, build_replicas, train_epoch
-    from stages.training.streams import ORDER, open_stream
+    from stages.training.loop import start_training
 
     train, val = _stacked_tables(task)
     blocks, architecture = _stacked_blocks(task)
 
     def run() -> None:
         for schedule in blocks:
-            network = build_replicas(architecture, schedule)
-            optimizer = build_optimizer(network, schedule)
-            orders = [open_stream(seed, ORDER) for seed in schedule.seeds]
+            network, train_on = start_training(train, architecture, schedule)
             for _ in range(task.epochs):
-                train_epoch(network, optimizer, train, schedule, orders, masks=[])
+                train_on(None)
                 evaluate_as_used(network, train, val)
 
     return run

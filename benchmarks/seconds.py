@@ -14,7 +14,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -22,17 +22,13 @@ import torch
 
 from stages import ARMS
 from stages.arm.settings import build_architecture, build_schedule
-from stages.evidence import endpoints
-from stages.evidence.effects import NotMeasuredError, Rules, compare_seeds, widen_difference
+from stages.evidence.claims import measure_faster_training
+from stages.evidence.effects import NotMeasuredError, Rules, widen
 from stages.evidence.files import read_comparison
-from stages.evidence.paired import PairedDifference
-from stages.evidence.readings import READINGS, Reading
-from stages.evidence.selection import compare_selected
+from stages.evidence.readings import READINGS
 from stages.evidence.trainings import PairedTrainings
 from stages.params import Params, load_params
-from stages.training.evaluation import freeze_statistics
-from stages.training.loop import build_optimizer, build_replicas, train_epoch
-from stages.training.streams import MASKS, open_stream
+from stages.training.loop import start_training
 from stages.training.tables import Table
 
 EPOCHS, REPEATS = 20, 5
@@ -59,65 +55,39 @@ def time_epochs(params: Params) -> Costs:
     epochs = {arm: _prepare(arm, params, train) for arm in ARMS}
     taken: dict[str, list[float]] = {arm: [] for arm in ARMS}
     for _ in range(REPEATS):
-        for arm, train_one in epochs.items():
+        for arm, train_on in epochs.items():
             start = time.process_time()  # others on the machine disturb it little
             for _ in range(EPOCHS):
-                train_one()
+                train_on(None)
             taken[arm].append((time.process_time() - start) / EPOCHS)
     networks = params.seeds * len(params.rates)
     return {arm: 1000 * statistics.median(times) / networks for arm, times in taken.items()}
 
 
-def _prepare(arm: str, params: Params, train: Table) -> Callable[[], None]:
+def _prepare(arm: str, params: Params, train: Table) -> Callable[[None], None]:
     """Return what trains all networks of an arm for one epoch more."""
     architecture = build_architecture(arm, params, features=train.features, classes=train.classes)
-    schedule = build_schedule(arm, params)
-    network = build_replicas(architecture, schedule)
-    freeze_statistics(network, train)
-    optimizer = build_optimizer(network, schedule)
-    orders = [open_stream(seed, schedule.order_stream) for seed in schedule.seeds]
-    masks = [open_stream(seed, MASKS) for seed in schedule.seeds]
-    return partial(train_epoch, network, optimizer, train, schedule, orders, masks)
+    _, train_on = start_training(train, architecture, build_schedule(arm, params))
+    return train_on
 
 
 def tabulate(trainings: PairedTrainings, rules: Rules, milliseconds: Costs) -> pd.DataFrame:
     """Return a row for each reading that is measured."""
     rows = []
     for name in ASKED:
+        row: dict[str, object] = {"reading": name}
         try:
             reading = READINGS[name](trainings)
+            for unit, costs in {"epochs": dict.fromkeys(ARMS, 1.0), "ms": milliseconds}.items():
+                scaled = replace(reading, scales=[costs[arm] for arm in ARMS])
+                found = widen(measure_faster_training(scaled, rules), rules).difference
+                row |= {unit: found.estimate, f"{unit}_ci_low": found.ci_low, f"{unit}_ci_high": found.ci_high}
         except NotMeasuredError as reason:
             print(f"{name}: {reason}")
             continue
-        row: dict[str, object] = {"reading": name}
-        for unit, costs in {"epochs": dict.fromkeys(ARMS, 1.0), "ms": milliseconds}.items():
-            found = widen_difference(compare_costs(name, reading, rules, costs), rules)
-            row |= {unit: found.estimate, f"{unit}_ci_low": found.ci_low, f"{unit}_ci_high": found.ci_high}
         row |= {f"{arm}_ms_per_epoch": milliseconds[arm] for arm in ARMS}
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-def compare_costs(name: str, reading: Reading, rules: Rules, costs: Costs) -> PairedDifference:
-    """Compare what it costs each arm to reach the shared target, where an epoch has its own cost in each."""
-    trainings = reading.trainings
-    target = endpoints.shared_target(*(curves.val_accuracy for curves in reading.pair), trainings.majority)
-    if name != "best_rate":
-        spent = []
-        for arm, curves in zip(ARMS, reading.pair, strict=True):
-            spent.append(costs[arm] * endpoints.epochs_to_target(curves.val_accuracy, target))
-        return compare_seeds(spent, rules).difference
-    sweeps = [trainings.sweeps[arm] for arm in ARMS]
-    at_rates = []
-    for arm, sweep in zip(ARMS, sweeps, strict=True):
-        at_rates.append(costs[arm] * endpoints.epochs_to_target(sweep.curves.val_accuracy, target).T)
-    return compare_selected(
-        [sweep.final_accuracy() for sweep in sweeps],
-        at_rates,
-        sweeps[0].seeds % 2 == 1,
-        alphas=(rules.alpha,),
-        resamples=rules.resamples,
-    ).difference
 
 
 if __name__ == "__main__":

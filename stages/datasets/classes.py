@@ -11,9 +11,8 @@ import pandas as pd
 from stages import InputError, shorten
 
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.ASCII | re.IGNORECASE)
-MANY = (
-    20  # more different numbers than this are measurements: as a class if they have decimals, beside slips in any case
-)
+# More different numbers than this are measurements: as a class if they have decimals, beside slips in any case.
+MANY = 20
 GAPS = ("", "?", "NA", "N/A", "NaN", "nan", "null", "None")  # how a value that is not there is written
 
 

@@ -23,14 +23,21 @@ Endpoint = Callable[[Curves], np.ndarray]  # of one arm's curves: (..., E, S) ->
 
 @dataclass(frozen=True)
 class Reading:
-    """The curves of baseline and bn that are compared, (E, S) each."""
+    """The curves of baseline and bn that are compared, (E, S) each.
+
+    `scales`: what an endpoint is multiplied by in either arm, where its unit is another in each.
+    """
 
     trainings: PairedTrainings
     pair: Sequence[Curves]
+    scales: Sequence[float] = (1.0, 1.0)
 
     def compare(self, endpoint: Endpoint, rules: Rules, note: str = "") -> Effect:
         """Compare the arms by an endpoint, seed by seed."""
-        return compare_seeds([endpoint(curves) for curves in self.pair], rules, note)
+        return compare_seeds(self._scaled([endpoint(curves) for curves in self.pair]), rules, note)
+
+    def _scaled(self, values: Sequence[np.ndarray]) -> list[np.ndarray]:
+        return [scale * of_arm for scale, of_arm in zip(self.scales, values, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,7 @@ class BestRateReading(Reading):
         require_pairs(int(kept.sum()))
         found = compare_selected(
             [sweep.final_accuracy() for sweep in sweeps],
-            [endpoint(sweep.curves).T for sweep in sweeps],
+            self._scaled([endpoint(sweep.curves).T for sweep in sweeps]),
             sweeps[0].seeds % 2 == 1,
             alphas=(rules.alpha, 2 * rules.alpha),
             resamples=rules.resamples,

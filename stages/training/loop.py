@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -62,22 +63,30 @@ def train_arm(
     accuracies in [0, 1]; epoch 0 is before training. `on_epoch` gets the epoch and each measure as (L, S).
     `diagnostics` watches, and has its table afterwards; the training is the same, to the bit, with it and without.
     """
-    network = build_replicas(architecture, schedule).to(train.x.device, train.x.dtype)
-    freeze_statistics(network, train)
-    optimizer = build_optimizer(network, schedule)
-    orders = [open_stream(seed, schedule.order_stream) for seed in schedule.seeds]
-    masks = [open_stream(seed, MASKS) for seed in schedule.seeds]
+    network, train_on = start_training(train, architecture, schedule)
     shape = len(schedule.learning_rates), len(schedule.seeds)
     epochs = []
     for epoch in range(schedule.epochs + 1):
         if epoch > 0:
-            train_epoch(network, optimizer, train, schedule, orders, masks, diagnostics)
+            train_on(diagnostics)
         measures = evaluate(network, train, val)
         epochs.append({name: values.reshape(shape) for name, values in measures.items()})
         if diagnostics:
             diagnostics.after_epoch(network)
         on_epoch(epoch, epochs[-1])
     return network.eval(), _history(epochs, schedule)
+
+
+def start_training(
+    train: Table, architecture: Architecture, schedule: Schedule
+) -> tuple[nn.Sequential, Callable[[Diagnostics | None], None]]:
+    """Return the arm before training, in dtype and device of `train.x`, and what trains it for one epoch more."""
+    network = build_replicas(architecture, schedule).to(train.x.device, train.x.dtype)
+    freeze_statistics(network, train)
+    optimizer = build_optimizer(network, schedule)
+    orders = [open_stream(seed, schedule.order_stream) for seed in schedule.seeds]
+    masks = [open_stream(seed, MASKS) for seed in schedule.seeds]
+    return network, partial(train_epoch, network, optimizer, train, schedule, orders, masks)
 
 
 def build_replicas(architecture: Architecture, schedule: Schedule) -> nn.Sequential:
