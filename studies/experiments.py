@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from stages import InputError
+from stages import InputError, shorten
 from stages.params import parse_yaml
 
 FOLDER = Path(__file__).parent
@@ -72,7 +72,7 @@ def choose_studies(names: Sequence[str]) -> list[Study]:
     """Return the studies that are named, in the order to show them in; of no names all."""
     unknown = [name for name in names if name not in STUDIES]
     if unknown:
-        raise InputError(f"study {unknown[0][:50]!r}: expected one of {', '.join(STUDIES)}")
+        raise InputError(f"study {shorten(unknown[0])}: expected one of {', '.join(STUDIES)}")
     return [study for study in load_studies() if not names or study.name in names]
 
 

@@ -324,6 +324,9 @@ def test_dask_that_is_not_installed_is_refused(monkeypatch: pytest.MonkeyPatch) 
         Engine()
 
 
+TWO_WORKERS = ("distributed.cli.dask_worker", "--nthreads", "1", "--nworkers", "2")
+
+
 @contextmanager
 def dask(folder: Path, *command: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run a scheduler or workers of Dask, which find each other by a file."""
@@ -359,9 +362,6 @@ def scheduler(scheduler_alone: str, tmp_path: Path) -> Iterator[str]:
     with dask(tmp_path, *TWO_WORKERS):
         wait_for_nannies(scheduler_alone)
         yield scheduler_alone
-
-
-TWO_WORKERS = ("distributed.cli.dask_worker", "--nthreads", "1", "--nworkers", "2")
 
 
 def wait_for_nannies(scheduler: str) -> None:
