@@ -260,6 +260,18 @@ def test_a_deleted_experiment_is_refused(store: MlflowClient) -> None:
         run.wait_until_open()
 
 
+START = """
+import multiprocessing, sys, threading, time
+import psutil
+from stages.params import load_params
+from stages.tracking import track_stage
+
+if __name__ == "__main__":
+    {setup}
+    with track_stage("train_bn", load_params().flat(), tags={{"arm": "bn"}}, rates=[]):
+        (logs,) = multiprocessing.active_children()
+        print(psutil.Process(logs.pid).cmdline() == psutil.Process().cmdline())
+"""
 KILLED_STAGE = """
 import time
 from stages.params import load_params
@@ -305,6 +317,22 @@ def test_a_killed_stage_leaves_no_run_open(
     found = runs(store)
     assert {run.info.status for run in found.values()} <= {"FAILED" if how is signal.SIGINT else "KILLED"}
     assert when == b"started\n" or found["bn lr=0.1"].data.metrics == {"val_loss": 1.0}
+
+
+@pytest.mark.whole
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux alone")
+@pytest.mark.parametrize(
+    ("setup", "is_fork"),
+    [("pass", True), ("threading.Thread(target=time.sleep, args=[9], daemon=True).start()", False)],
+)
+def test_a_stage_of_one_thread_forks_the_process_that_logs(
+    store: MlflowClient, tmp_path: Path, setup: str, is_fork: bool
+) -> None:
+    (tmp_path / "stage.py").write_text(START.format(setup=setup))
+    command = [sys.executable, tmp_path / "stage.py"]
+    printed = subprocess.check_output(command, cwd=ROOT, env=environment(), text=True)
+    assert printed == f"{is_fork}\n"
+    assert {run.info.status for run in runs(store).values()} == {"FINISHED"}
 
 
 def start_stage(folder: Path, text: str) -> Program:

@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from multiprocessing.context import ForkContext, SpawnContext
 from typing import TYPE_CHECKING, Any
 
 from stages import InputError
@@ -55,9 +56,9 @@ class Background:
     """
 
     def __init__(self, stage: str, params: dict[str, Any], tags: dict[str, str], rates: list[float]) -> None:
-        context = multiprocessing.get_context("spawn")
+        context = _context()
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=serve, args=(theirs, stage, params, tags, rates))
+        self._process = context.Process(target=serve, args=(theirs, self._connection, stage, params, tags, rates))
         with _ignoring_ctrl_c():
             self._process.start()
         theirs.close()
@@ -119,6 +120,15 @@ class Background:
         return f"{told}; nothing is lost: `make resync` logs it later"
 
 
+def _context() -> ForkContext | SpawnContext:
+    """Return how the process starts: a fork has at once what a spawned one imports again, for half a second.
+
+    It takes a process of one thread, which a client of Dask's is not, and a system whose libraries allow it.
+    """
+    is_safe = sys.platform == "linux" and threading.active_count() == 1
+    return multiprocessing.get_context("fork") if is_safe else multiprocessing.get_context("spawn")
+
+
 @contextlib.contextmanager
 def _ignoring_ctrl_c() -> Iterator[None]:
     """Let a process that starts meanwhile ignore Ctrl-C from its first import on: what is ignored is inherited."""
@@ -129,8 +139,9 @@ def _ignoring_ctrl_c() -> Iterator[None]:
         signal.signal(signal.SIGINT, handler)
 
 
-def serve(connection: Connection, *opening: Any) -> None:
+def serve(connection: Connection, stage_end: Connection, *opening: Any) -> None:
     """Open a run and log what comes, until the end is asked for or the stage's process is gone."""
+    stage_end.close()  # the pipe ends with the stage's process where nobody else has its end
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, signal.SIG_IGN)  # they reach the whole group; the stage decides what they mean
     inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
