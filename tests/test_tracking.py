@@ -17,6 +17,7 @@ import mlflow
 import numpy as np
 import psutil
 import pytest
+import sqlalchemy
 import torch
 from forking import Program, forks_that_log, start_program
 from mlflow import MlflowClient
@@ -32,7 +33,7 @@ from stages.tracking.entries import Entry, LoggedRun, log_network, log_points
 from stages.tracking.environment import outbox_folder
 from stages.tracking.liveness import this_process
 from stages.tracking.run import NETWORK_CODE
-from stages.tracking.store import Store, open_experiment, open_run
+from stages.tracking.store import Store, open_client, open_experiment, open_run
 from stages.training.network import Architecture, build_network, load_network, save_network
 
 ROOT = Path(__file__).parents[1]
@@ -249,6 +250,28 @@ def test_experiments_of_one_arm_differ_in_shade(store: MlflowClient, monkeypatch
         colors.append(store.get_run(opened.run.id).data.tags["mlflow.runColor"])
     assert colors[3] == colors[0]
     assert len(set(colors)) == 3
+
+
+def test_nothing_waits_for_the_disk_while_tables_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    address = f"sqlite:///{tmp_path}/mlflow.db"
+    (tmp_path / "mlflow.db").touch()
+    seen = []
+
+    class Client:
+        def __init__(self) -> None:
+            self.connection = sqlalchemy.create_engine(address).connect()
+            seen.append(self.waits_for_the_disk())
+
+        def waits_for_the_disk(self) -> bool:
+            return self.connection.exec_driver_sql("PRAGMA synchronous").scalar() > 0
+
+        def search_experiments(self, max_results: int) -> None:
+            self.connection.exec_driver_sql("CREATE TABLE IF NOT EXISTS experiments (name TEXT)")
+
+    monkeypatch.setattr(mlflow, "MlflowClient", Client)
+    clients = [open_client(address) for _ in range(2)]
+    assert seen == [False, True]
+    assert [client.waits_for_the_disk() for client in clients] == [True, True]
 
 
 def test_a_deleted_experiment_is_refused(store: MlflowClient) -> None:

@@ -2,6 +2,8 @@
 
 import contextlib
 import math
+import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import requests
@@ -48,3 +50,36 @@ def _connect(address: str) -> None:
         files = [file for _, name, file in databases if name == "main"]
         if not all(file and Path(file).exists() for file in files):
             raise memory_refusal()
+
+
+@contextlib.contextmanager
+def making_tables(address: str) -> Iterator[None]:
+    """Do not wait for the disk while MLflow makes the tables of an empty SQLite database: it does so a thousand times.
+
+    Where power fails meanwhile, the file may be unreadable, and nothing is in it yet.
+    """
+    if not _is_empty(address):
+        yield
+        return
+    connections: list[sqlite3.Connection] = []
+
+    def hurry(connection: sqlite3.Connection, _: object) -> None:
+        connection.execute("PRAGMA synchronous = OFF")
+        connections.append(connection)
+
+    sqlalchemy.event.listen(sqlalchemy.Engine, "connect", hurry)
+    try:
+        yield
+    finally:
+        sqlalchemy.event.remove(sqlalchemy.Engine, "connect", hurry)
+        for connection in connections:
+            with contextlib.suppress(sqlite3.ProgrammingError):  # it is closed
+                connection.execute("PRAGMA synchronous = FULL")
+
+
+def _is_empty(address: str) -> bool:
+    """Return whether an address is that of an SQLite file with nothing in it."""
+    if not address.startswith("sqlite"):
+        return False
+    file = Path(sqlalchemy.make_url(address).database or "")
+    return file.is_file() and file.stat().st_size == 0

@@ -21,6 +21,7 @@ from stages import InputError
 from stages.tracking.address import shown
 from stages.tracking.answers import check_location, checked_folder, checked_run_id
 from stages.tracking.clock import milliseconds
+from stages.tracking.connection import making_tables
 from stages.tracking.entries import Entry, Example, LoggedRun, log_points, rate_key
 from stages.tracking.environment import root
 from stages.tracking.links import file_md5
@@ -97,7 +98,7 @@ def open_client(address: str) -> mlflow.MlflowClient:
     """
     mlflow.set_tracking_uri(address)
     is_server = address.startswith("http")
-    with contextlib.nullcontext() if is_server else FileLock(root() / "mlflow.db.lock"):
+    with contextlib.nullcontext() if is_server else FileLock(root() / "mlflow.db.lock"), making_tables(address):
         client = mlflow.MlflowClient()
         client.search_experiments(max_results=1)
         return client
