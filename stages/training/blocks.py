@@ -22,7 +22,7 @@ from stages.training.tables import Table
 
 # Measured, benchmarks/blocks.md: larger blocks take up to a third less time per network, but leave cores none to share.
 REPLICAS_AT_ONCE = 512
-PARAMETERS_AT_ONCE = 2**19  # of all replicas of a block together; bounds the memory too
+PARAMETERS_AT_ONCE = 2**20  # of all replicas of a block together; bounds the memory too
 
 
 @dataclass(frozen=True)

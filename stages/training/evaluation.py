@@ -15,8 +15,8 @@ from stages.training.normalizers import StackedBatchNorm, StackedFrozenNorm
 from stages.training.replicas import count_replicas, select
 from stages.training.tables import Table, join
 
-ROWS_AT_ONCE = 128  # few enough for the caches, whatever the size of the table
-VALUES_AT_ONCE = 2**23  # of one layer's outputs, for all rows: where they are needed at once, bounds the memory
+VALUES_IN_CACHE = 2**19  # of one layer's outputs, for the rows that are evaluated at once (measured)
+VALUES_AT_ONCE = 2**20  # likewise where all rows are needed at once, for some of the replicas
 
 Measures = dict[str, np.ndarray]  # of each of `MEASURES`, or of `EXACT_MEASURES` too, a value for every replica
 
@@ -65,8 +65,9 @@ def _loss_and_accuracy(network: nn.Sequential, table: Table) -> tuple[Tensor, Te
     """Return the mean over all rows of loss and of right answers, (R,) each, in float64."""
     replicas = count_replicas(network)
     loss, right = torch.zeros(2, replicas, dtype=torch.float64, device=table.x.device)
-    for first in range(0, table.rows, ROWS_AT_ONCE):
-        x, y = table.for_replicas(range(replicas), slice(first, first + ROWS_AT_ONCE))
+    at_once = max(32, VALUES_IN_CACHE // (replicas * _widest(network)))
+    for first in range(0, table.rows, at_once):
+        x, y = table.for_replicas(range(replicas), slice(first, first + at_once))
         logits = network(x)  # (R, K, B)
         loss += cross_entropy(logits, y).sum(dim=-1)
         right += is_right(logits, y).sum(dim=-1)
@@ -111,5 +112,9 @@ def exact_logits(network: nn.Sequential, x: Tensor, rows: int) -> Tensor:
 
 
 def _replicas_at_once(network: nn.Sequential, rows: int) -> int:
-    widest = max(parameter.shape[1] for parameter in network.parameters())
-    return max(1, VALUES_AT_ONCE // (rows * widest))
+    return max(1, VALUES_AT_ONCE // (rows * _widest(network)))
+
+
+def _widest(network: nn.Sequential) -> int:
+    """Return the number of units of the largest layer."""
+    return max(parameter.shape[1] for parameter in network.parameters())

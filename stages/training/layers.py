@@ -5,6 +5,7 @@ these, autograd's bookkeeping would take as long as the arithmetic.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,7 @@ class Stacked(nn.Module):
     narrow = False
     weight: nn.Parameter | None
     bias: nn.Parameter | None
+    _kept_views: Any = None
 
     def backward(self, x: Tensor, grad: Tensor, needed: bool) -> Tensor | None:
         """Take the gradient in the output, `grad` (R, out, B), of the last `forward`, on `x` (R, in, B).
@@ -34,6 +36,55 @@ class Stacked(nn.Module):
     def ordinary(self) -> nn.Module:
         """Return one layer of this kind and size, for weights to be loaded into."""
         raise NotImplementedError
+
+    def views(self) -> Any:
+        """Return parameters, buffers and gradients as the arithmetic takes them, by `make_views`.
+
+        In small networks, to make them takes as long as the arithmetic: they are kept until `forget_views`. But where
+        autograd looks on, it has to see them made.
+        """
+        if torch.is_grad_enabled():
+            return self.make_views()
+        if self._kept_views is None:
+            self._kept_views = self.make_views()
+        return self._kept_views
+
+    def make_views(self) -> Any:
+        """Return views of the memory where parameters, buffers and gradients lie now."""
+        raise NotImplementedError
+
+    def forget_views(self) -> None:
+        """Parameters, buffers or gradients lie elsewhere from now on."""
+        self._kept_views = None
+
+    def _apply(self, *args: Any, **kwargs: Any) -> "Stacked":
+        self.forget_views()  # moved to another device or dtype
+        return super()._apply(*args, **kwargs)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_kept_views": None}  # a copy has memory of its own
+
+
+class WideViews(NamedTuple):
+    """Of a dense layer with the replicas first: weight (R, out, in), bias (R, out, 1); gradients as in parameters."""
+
+    weight: Tensor
+    bias: Tensor
+    weight_grad: Tensor | None
+    bias_grad: Tensor | None
+
+
+class NarrowViews(NamedTuple):
+    """Of a dense layer with the replicas last: what leads from each unit (out, R), and to each unit (in, R).
+
+    bias (out, R); gradients (out, in, R) and (out, R).
+    """
+
+    from_units: Sequence[Tensor]
+    to_units: Sequence[Tensor]
+    bias: Tensor
+    weight_grad: Tensor | None
+    bias_grad: Tensor | None
 
 
 class StackedLinear(Stacked):
@@ -47,45 +98,59 @@ class StackedLinear(Stacked):
         self.weight = nn.Parameter(torch.stack([layer.weight.detach() for layer in layers]))
         self.bias = nn.Parameter(torch.stack([layer.bias.detach() for layer in layers]))
 
+    def make_views(self) -> WideViews | NarrowViews:
+        weight, bias = self.weight, self.bias
+        if not self.narrow:
+            return WideViews(weight, bias.unsqueeze(-1), weight.grad, bias.grad)
+        last = weight.permute(1, 2, 0)  # (out, in, R)
+        weight_grad = None if weight.grad is None else weight.grad.permute(1, 2, 0)
+        bias_grad = None if bias.grad is None else bias.grad.T
+        return NarrowViews(last.unbind(1), last.unbind(0), bias.T, weight_grad, bias_grad)
+
     def forward(self, x: Tensor) -> Tensor:
         """(R, in, B) -> (R, out, B)."""
+        views = self.views()
         if self.narrow:
-            return self._narrow_forward(x)
-        return torch.baddbmm(self.bias.unsqueeze(-1), self.weight, x)
+            return _narrow_forward(views, x.permute(2, 1, 0)).permute(2, 1, 0)
+        return torch.baddbmm(views.bias, views.weight, x)
 
     def backward(self, x: Tensor, grad: Tensor, needed: bool) -> Tensor | None:
-        torch.sum(grad, -1, out=gradient_of(self.bias))
+        views = self.views()
         if self.narrow:
-            return self._narrow_backward(x, grad, needed)
-        torch.bmm(grad, x.transpose(1, 2), out=gradient_of(self.weight))
-        return torch.bmm(self.weight.transpose(1, 2), grad) if needed else None
-
-    # A batched product of tiny matrices is a loop over the replicas. With the replicas last it is a loop over the few
-    # units instead, and each turn serves all replicas and examples at once.
-
-    def _narrow_forward(self, x: Tensor) -> Tensor:
-        x = x.permute(2, 1, 0)  # (B, in, R)
-        weight = self.weight.permute(1, 2, 0)  # (out, in, R)
-        output = torch.addcmul(self.bias.T, weight[:, 0], x[:, :1])  # (B, out, R)
-        for i in range(1, x.shape[1]):
-            output.addcmul_(weight[:, i], x[:, i : i + 1])
-        return output.permute(2, 1, 0)  # (R, out, B)
-
-    def _narrow_backward(self, x: Tensor, grad: Tensor, needed: bool) -> Tensor | None:
-        x, grad = x.permute(2, 1, 0), grad.permute(2, 1, 0)  # (B, in, R), (B, out, R)
-        weight = self.weight.permute(1, 2, 0)  # (out, in, R)
-        products = grad.unsqueeze(2) * x.unsqueeze(1)  # (B, out, in, R)
-        torch.sum(products, 0, out=gradient_of(self.weight).permute(1, 2, 0))
-        if not needed:
-            return None
-        grad_x = weight[0] * grad[:, :1]  # (B, in, R)
-        for o in range(1, grad.shape[1]):
-            grad_x.addcmul_(weight[o], grad[:, o : o + 1])
-        return grad_x.permute(2, 1, 0)  # (R, in, B)
+            grad_x = _narrow_backward(views, x.permute(2, 1, 0), grad.permute(2, 1, 0), needed)
+            return None if grad_x is None else grad_x.permute(2, 1, 0)
+        torch.sum(grad, -1, out=views.bias_grad)
+        torch.bmm(grad, x.transpose(1, 2), out=views.weight_grad)
+        return torch.bmm(views.weight.transpose(1, 2), grad) if needed else None
 
     def ordinary(self) -> nn.Linear:
         outputs, inputs = self.weight.shape[1:]
         return nn.Linear(inputs, outputs)
+
+
+# A batched product of tiny matrices is a loop over the replicas. With the replicas last it is a loop over the few units
+# instead, and each turn serves all replicas and examples at once.
+
+
+def _narrow_forward(views: NarrowViews, x: Tensor) -> Tensor:
+    """(B, in, R) -> (B, out, R)."""
+    output = torch.addcmul(views.bias, views.from_units[0], x[:, :1])
+    for i in range(1, x.shape[1]):
+        output.addcmul_(views.from_units[i], x[:, i : i + 1])
+    return output
+
+
+def _narrow_backward(views: NarrowViews, x: Tensor, grad: Tensor, needed: bool) -> Tensor | None:
+    """Like `Stacked.backward`, for x (B, in, R) and grad (B, out, R)."""
+    torch.sum(grad, 0, out=views.bias_grad)
+    products = grad.unsqueeze(2) * x.unsqueeze(1)  # (B, out, in, R)
+    torch.sum(products, 0, out=views.weight_grad)
+    if not needed:
+        return None
+    grad_x = views.to_units[0] * grad[:, :1]
+    for o in range(1, grad.shape[1]):
+        grad_x.addcmul_(views.to_units[o], grad[:, o : o + 1])
+    return grad_x
 
 
 class StackedDropout(Stacked):

@@ -1,7 +1,7 @@
 """One arm: all its replicas, every seed at every learning rate, trained together, epoch by epoch."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -19,6 +19,8 @@ from stages.training.optimizers import Optimizer
 from stages.training.replicas import flatten_parameters, in_memory_order, is_narrow, repeat, stack
 from stages.training.streams import MASKS, ORDER, WEIGHTS, open_stream
 from stages.training.tables import Table
+
+VALUES_AT_ONCE = 2**17  # of the features of several batches, gathered in one call: few enough for the caches
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,8 @@ def start_training(
     network = build_replicas(architecture, schedule).to(train.x.device, train.x.dtype)
     freeze_statistics(network, train)
     optimizer = build_optimizer(network, schedule)
+    if architecture.classes == 2:
+        train = replace(train, y=train.y.to(train.x.dtype))  # what the sigmoid of one logit is subtracted from
     orders = [open_stream(seed, schedule.order_stream) for seed in schedule.seeds]
     masks = [open_stream(seed, MASKS) for seed in schedule.seeds]
     return network, partial(train_epoch, network, optimizer, train, schedule, orders, masks)
@@ -143,11 +147,21 @@ def cut_batches(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the batches of one epoch: x (R, F, B), y (R, B)."""
     rates, rows = len(schedule.learning_rates), train.rows
-    order = torch.stack([torch.randperm(rows, generator=generator) for generator in orders], dim=1)  # (N, S)
+    order = torch.stack([torch.randperm(rows, generator=generator) for generator in orders])  # (S, N)
     used = rows - dropped_examples(rows, schedule.batch_size)
-    for index in order[:used].to(train.x.device).split(schedule.batch_size):
-        x, y = train.gather(index)  # (B, S, F), (B, S)
-        yield repeat(x.permute(1, 2, 0), rates, narrow=narrow), torch.cat([y] * rates, dim=1).T
+    values = schedule.batch_size * rates * len(orders) * train.features
+    at_once = schedule.batch_size * max(1, VALUES_AT_ONCE // values)
+    for index in order[:, :used].to(train.x.device).split(at_once, dim=1):
+        x, y = _gather(train, index, rates, narrow=narrow)
+        yield from zip(x.split(schedule.batch_size, dim=-1), y.split(schedule.batch_size, dim=-1), strict=True)
+
+
+def _gather(train: Table, index: Tensor, rates: int, *, narrow: bool) -> tuple[Tensor, Tensor]:
+    """Return the rows (S, B) of every seed for its networks at all learning rates: x (R, F, B), y (R, B)."""
+    if not narrow:
+        return train.gather(index.repeat(rates, 1), narrow=False)
+    x, y = train.gather(index, narrow=True)
+    return repeat(x, rates, narrow=True), torch.cat([y.T] * rates, dim=1).T
 
 
 def dropped_examples(rows: int, batch_size: int) -> int:

@@ -14,8 +14,8 @@ def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
     One logit: binary cross-entropy of its sigmoid; several: cross-entropy of their softmax.
     """
     if logits.shape[1] == 1:
-        margin = _margin(logits, y)
-        return F.softplus(-margin, threshold=40)  # from 40 on it is its argument, to float64's last bit
+        excess = _excess(logits, y)
+        return F.softplus(excess, threshold=40)  # from 40 on it is its argument, to float64's last bit
     return F.cross_entropy(logits, y.expand(len(logits), -1), reduction="none")
 
 
@@ -26,10 +26,12 @@ def cross_entropy_gradient(logits: Tensor, y: Tensor) -> Tensor:
     """
     examples = y.shape[-1]
     if logits.shape[1] == 1:
-        probability, target = torch.sigmoid(logits), y.unsqueeze(1)  # (R, 1, B)
-    else:
-        probability, target = torch.softmax(logits, dim=1), _one_hot(y, logits.shape[1])  # (R, K, B)
-    return probability.sub_(target).div_(examples)
+        probability = torch.sigmoid(logits)  # (R, 1, B)
+        return probability.sub_(y.unsqueeze(1)).div_(examples)
+    probability = torch.softmax(logits, dim=1)  # (R, K, B)
+    right_class = y.unsqueeze(1)  # (R, 1, B)
+    minus_one = logits.new_full((), -1.0).expand_as(right_class)
+    return probability.scatter_add_(1, right_class, minus_one).div_(examples)
 
 
 def is_right(logits: Tensor, y: Tensor) -> Tensor:
@@ -38,9 +40,9 @@ def is_right(logits: Tensor, y: Tensor) -> Tensor:
     Of equal logits the first counts as the largest; where a logit is not a number, no class is right.
     """
     if logits.shape[1] == 1:
-        just_below = torch.nextafter(logits.new_zeros(()), logits.new_tensor(-1.0))
-        threshold = torch.where(y == 1, 0, just_below)  # a logit of 0 says class 0
-        return _margin(logits, y).gt_(threshold)
+        just_above = torch.nextafter(logits.new_zeros(()), logits.new_ones(()))
+        threshold = torch.where(y == 1, 0, just_above)  # a logit of 0 says class 0
+        return _excess(logits, y).lt_(threshold)
     # Not by argmax: along this dimension it takes a hundred times as long as the maximum.
     largest = logits.amax(dim=1, keepdim=True)  # (R, 1, B)
     of_right_class = logits.gather(1, y.expand(len(logits), -1).unsqueeze(1))  # (R, 1, B)
@@ -50,12 +52,7 @@ def is_right(logits: Tensor, y: Tensor) -> Tensor:
     return right.to(logits.dtype)
 
 
-def _margin(logits: Tensor, y: Tensor) -> Tensor:
-    """Return how far a single logit (R, 1, B) is on the side of the right class, (R, B)."""
-    sign = 2 * y - 1  # -1 for class 0, 1 for class 1
+def _excess(logits: Tensor, y: Tensor) -> Tensor:
+    """Return how far a single logit (R, 1, B) is on the side of the wrong class, (R, B)."""
+    sign = 1 - 2 * y  # 1 for class 0, -1 for class 1
     return logits.squeeze(1) * sign
-
-
-def _one_hot(y: Tensor, classes: int) -> Tensor:
-    """(R, B) -> (R, K, B): 1 for the class of each example, 0 for the others."""
-    return F.one_hot(y, classes).transpose(1, 2)

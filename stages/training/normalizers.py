@@ -1,12 +1,24 @@
 """Stacked layers that normalize: R layers of one kind in one, as in stages/training/layers.py."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from stages.training.layers import Stacked, aten, gradient_of
 from stages.training.network import FrozenNorm
+
+
+class NormViews(NamedTuple):
+    """Of R batch norm layers as one: everything as (R * F,), in the order of memory."""
+
+    weight: Tensor | None
+    bias: Tensor | None
+    running_mean: Tensor
+    running_var: Tensor
+    weight_grad: Tensor | None
+    bias_grad: Tensor | None
 
 
 class StackedBatchNorm(Stacked):
@@ -30,16 +42,28 @@ class StackedBatchNorm(Stacked):
         for name in ("running_mean", "running_var", "num_batches_tracked"):
             self.register_buffer(name, torch.stack([layer.get_buffer(name) for layer in layers]))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(R, F, B) -> (R, F, B)."""
-        if self.training:
-            self.num_batches_tracked.add_(1)
-        output, self.batch_mean, self.batch_invstd = torch.native_batch_norm(
-            self._as_one_layer(x),
-            self._flat(self.weight),
-            self._flat(self.bias),
+    def make_views(self) -> NormViews:
+        weight, bias = self.weight, self.bias
+        return NormViews(
+            None if weight is None else self._flat(weight),
+            None if bias is None else self._flat(bias),
             self._flat(self.running_mean),
             self._flat(self.running_var),
+            None if weight is None or weight.grad is None else self._flat(weight.grad),
+            None if bias is None or bias.grad is None else self._flat(bias.grad),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(R, F, B) -> (R, F, B)."""
+        views = self.views()
+        if self.training:
+            self.num_batches_tracked.add_(1)
+        output, *self.of_batch = torch.native_batch_norm(
+            self._as_one_layer(x),
+            views.weight,
+            views.bias,
+            views.running_mean,
+            views.running_var,
             training=self.training,
             momentum=self._momentum(),
             eps=self.eps,
@@ -57,10 +81,11 @@ class StackedBatchNorm(Stacked):
 
     def _normalize(self, x: Tensor, mean: Tensor | None, variance: Tensor | None) -> Tensor:
         """Normalize x (R, F, N) by a given mean and variance, (R * F,) each."""
+        views = self.views()
         output, _, _ = torch.native_batch_norm(
             self._as_one_layer(x),
-            self._flat(self.weight),
-            self._flat(self.bias),
+            views.weight,
+            views.bias,
             mean,
             variance,
             training=False,
@@ -70,21 +95,21 @@ class StackedBatchNorm(Stacked):
         return self._as_replicas(output, x)
 
     def backward(self, x: Tensor, grad: Tensor, needed: bool) -> Tensor | None:
+        views = self.views()
         grad_x, grad_weight, grad_bias = aten.native_batch_norm_backward(
             self._as_one_layer(grad),
             self._as_one_layer(x),
-            self._flat(self.weight),
-            self._flat(self.running_mean),
-            self._flat(self.running_var),
-            self.batch_mean,
-            self.batch_invstd,
+            views.weight,
+            views.running_mean,
+            views.running_var,
+            *self.of_batch,
             train=True,
             eps=self.eps,
             output_mask=[needed, self.affine, self.affine],
         )
         if self.affine:
-            gradient_of(self.weight).copy_(self._unflat(grad_weight))
-            gradient_of(self.bias).copy_(self._unflat(grad_bias))
+            views.weight_grad.copy_(grad_weight)
+            views.bias_grad.copy_(grad_bias)
         return self._as_replicas(grad_x, x) if needed else None
 
     def ordinary(self) -> nn.BatchNorm1d:
@@ -99,10 +124,8 @@ class StackedBatchNorm(Stacked):
 
     # Between R layers and one: views, in the order in which the values lie in memory.
 
-    def _flat(self, tensor: Tensor | None) -> Tensor | None:
+    def _flat(self, tensor: Tensor) -> Tensor:
         """(R, F) -> (R * F,)."""
-        if tensor is None:
-            return None
         return tensor.T.view(-1) if self.narrow else tensor.view(-1)
 
     def _unflat(self, tensor: Tensor) -> Tensor:

@@ -99,6 +99,7 @@ def flatten_parameters(stacked: nn.Sequential) -> Tensor:
         shape, stride = parameter.shape, parameter.stride()
         parameter.data = values.as_strided(shape, stride)
         parameter.grad = grads.as_strided(shape, stride)
+    _forget_views(stacked)
     return flat
 
 
@@ -116,4 +117,11 @@ def _arrange(stacked: nn.Sequential) -> nn.Sequential:
     for layer in stacked:
         if isinstance(layer, Stacked):
             layer.narrow = narrow
+    _forget_views(stacked)
     return stacked
+
+
+def _forget_views(stacked: nn.Sequential) -> None:
+    for layer in stacked:
+        if isinstance(layer, Stacked):
+            layer.forget_views()

@@ -37,14 +37,25 @@ class Table:
         """Return the table on a device."""
         return Table(self.x.to(device), self.y.to(device))
 
-    def gather(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Return some rows of each seed, by their numbers (B, S): x (B, S, F), y (B, S)."""
-        rows, classes = self.x, self.y
+    def gather(self, index: Tensor, *, narrow: bool) -> tuple[Tensor, Tensor]:
+        """Return some rows for each replica, by their numbers (R, B): x (R, F, B), y (R, B).
+
+        Replicas are numbered rate by rate, and seed by seed at each rate. In memory they come last where `narrow`, and
+        first elsewhere, where the features of a row stay together: a matrix product takes them as they are.
+        """
         if self._of_seeds:
-            rows, classes = rows.flatten(0, 1), classes.flatten()
-            index = index + self.rows * torch.arange(index.shape[1], device=index.device)
-        x = rows.index_select(0, index.flatten()).unflatten(0, index.shape)
-        return x, classes.take(index)
+            seeds = torch.arange(len(index), device=index.device) % len(self.x)
+            index = index + self.rows * seeds.unsqueeze(1)
+        rows = self.x.flatten(0, -2)
+        if narrow:
+            index = index.T  # (B, R)
+            x = rows.T.index_select(1, index.flatten()).unflatten(1, index.shape)  # (F, B, R)
+            return x.permute(2, 0, 1), self._classes_of(index).T
+        x = rows.index_select(0, index.flatten()).unflatten(0, index.shape)  # (R, B, F)
+        return x.transpose(1, 2), self._classes_of(index)
+
+    def _classes_of(self, index: Tensor) -> Tensor:
+        return self.y.flatten().index_select(0, index.flatten()).view(index.shape)
 
     def for_replicas(self, replicas: Sequence[int], rows: slice = slice(None)) -> tuple[Tensor, Tensor]:
         """Return what networks get of some rows, by the numbers of their replicas: x (R, F, N), y (R or 1, N).
