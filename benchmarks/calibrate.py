@@ -21,7 +21,7 @@ from stages.datasets import load_source, split_rows
 from stages.evidence.claims import CLAIMS
 from stages.evidence.effects import Rules
 from stages.evidence.paired import PairedDifference, paired_difference, wilson_interval
-from stages.evidence.trainings import PairedTrainings, Sweep
+from stages.evidence.trainings import Inside, PairedTrainings, Sweep
 from stages.evidence.verdicts import HOLDS, REFUTED, SUPPORTED, Judgement, judge
 from stages.params import load_params
 from stages.training.diagnostics import Diagnostics
@@ -218,7 +218,7 @@ def _judge(arms: Mapping[str, Tables], lr: float) -> tuple[Judgement, ...]:
     share = float(val.y.double().mean())
     trainings = PairedTrainings(
         sweeps={arm: Sweep.of(history) for arm, (history, _) in arms.items()},
-        diagnostics={arm: diagnostics for arm, (_, diagnostics) in arms.items()},
+        diagnostics={arm: Inside.of(diagnostics) for arm, (_, diagnostics) in arms.items()},
         lr=lr,
         majority=max(share, 1 - share),
         train_rows=len(train.y),

@@ -13,7 +13,7 @@ from stages.evidence.claims import CLAIMS
 from stages.evidence.endpoints import epochs_to_target, final_accuracy, shared_target
 from stages.evidence.paired import ratio_of_medians
 from stages.evidence.tables import roughness_of_pairs
-from stages.evidence.trainings import Sweep
+from stages.evidence.trainings import Inside, Sweep
 from studies.experiments import Outputs, Study
 from studies.measures import (
     Analysis,
@@ -82,7 +82,7 @@ def _compare_kinds(runs: Mapping[str, Outputs], suffix: str, rows: str, labels: 
 
 def _measure_roughness(run: Outputs) -> Number:
     """Return how many times as rough the loss along the gradient is with batch normalization: medians over seeds."""
-    rough = roughness_of_pairs({arm: run.diagnostics(arm) for arm in ARMS})
+    rough = roughness_of_pairs({arm: Inside.of(run.diagnostics(arm)) for arm in ARMS})
     ratio, low, high = ratio_of_medians(*rough)
     what = "effective beta-smoothness along the gradient: with over without, medians over seeds"
     return Number("roughness", what, ratio, low, high, rough.shape[1], run.experiment)

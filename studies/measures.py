@@ -73,7 +73,7 @@ def majority_of(run: Outputs) -> float:
 
 def accuracy_at_best_rates(sweep: Sweep) -> np.ndarray:
     """Return the final accuracy of each seed at the rate that the other half of the seeds selects, (S,)."""
-    by_rate = sweep.final_accuracy()  # (S, L)
+    by_rate = sweep.final_accuracy  # (S, L)
     return by_rate[np.arange(len(by_rate)), select_rates(by_rate, sweep.seeds % 2 == 1)]
 
 

@@ -97,7 +97,7 @@ def _percentiles(diagnostics: pd.DataFrame) -> np.ndarray:
 
 def _of_rates(arm: str, run: Outputs) -> list[Number]:
     sweep = Sweep.of(run.history(arm))
-    accuracy = sweep.final_accuracy()  # (S, L)
+    accuracy = sweep.final_accuracy  # (S, L)
     what = f"validation accuracy {LABELS[arm]} after {run.params['epochs']} epochs at rate"
     return [
         mean_of(f"{arm}_at_{rate:g}".replace(".", "_"), f"{what} {rate:g}", accuracy[:, place], run.experiment)

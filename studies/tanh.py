@@ -38,7 +38,7 @@ def analyse(study: Study, outputs: Mapping[str, Outputs]) -> Analysis:
 def _draw(axes: "Axes", sweeps: Mapping[str, Sweep]) -> None:
     """Draw final accuracy over the rates."""
     for arm, sweep in sweeps.items():
-        mean, low, high = mean_interval(sweep.final_accuracy().T)
+        mean, low, high = mean_interval(sweep.final_accuracy.T)
         axes.errorbar(
             sweep.rates, mean, [mean - low, high - mean], color=COLORS[arm], marker=".", capsize=3, label=LABELS[arm]
         )

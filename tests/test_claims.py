@@ -1,12 +1,17 @@
 """The verdicts: on tables whose answer is known, and against SciPy."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
+from changed_inside import change_inside
 
+from stages import ARMS
 from stages.evidence.claims import CLAIMS
 from stages.evidence.effects import Rules
 from stages.evidence.networks import count_logits, count_parameters
@@ -20,7 +25,7 @@ from stages.evidence.paired import (
     wilson_interval,
 )
 from stages.evidence.summary import collect_claims, format_verdicts, tabulate_claims
-from stages.evidence.trainings import PairedTrainings, Sweep
+from stages.evidence.trainings import Inside, PairedTrainings, Sweep
 from stages.evidence.verdicts import (
     INCONCLUSIVE,
     NO_PRACTICAL_DIFFERENCE,
@@ -68,8 +73,8 @@ def trainings() -> PairedTrainings:
     random = np.random.default_rng(0)
     sweeps, diagnostics = {}, {}
     for arm, better in {"baseline": False, "bn": True}.items():
-        history, diagnostics[arm] = simulate_arm(random, better=better)
-        sweeps[arm] = Sweep.of(history)
+        history, inside = simulate_arm(random, better=better)
+        sweeps[arm], diagnostics[arm] = Sweep.of(history), Inside.of(inside)
     return PairedTrainings(sweeps, diagnostics, lr=0.01, majority=0.5, train_rows=400, batch_size=32, parameters=1000)
 
 
@@ -85,16 +90,34 @@ def swap_arms(trainings: PairedTrainings) -> PairedTrainings:
 def change(trainings: PairedTrainings, arm: str, **measures: np.ndarray | float) -> PairedTrainings:
     """Return the trainings with some measures of an arm changed: values (S,), or one for all."""
     sweep = trainings.sweeps[arm]
-    curves = {name: np.broadcast_to(values, sweep.curves.val_loss.shape) for name, values in measures.items()}
-    return replace(trainings, sweeps=trainings.sweeps | {arm: replace(sweep, curves=replace(sweep.curves, **curves))})
+
+    def read(name: str, place: int) -> np.ndarray:
+        values = sweep.read(name, place)
+        return np.broadcast_to(measures.get(name, values), values.shape)
+
+    return replace(trainings, sweeps=trainings.sweeps | {arm: replace(sweep, read=read)})
+
+
+def set_dead(trainings: PairedTrainings, dead: Mapping[str, Collection[int]], epochs: slice) -> PairedTrainings:
+    """Return the trainings where a layer of some seeds of each arm is dead at some epochs, and no other."""
+    diagnostics = {}
+    for arm, inside in trainings.diagnostics.items():
+        values = np.zeros((EPOCHS + 1, SEEDS))
+        values[epochs, list(dead[arm])] = 1.0
+        diagnostics[arm] = change_inside(inside, dead_layer=values)
+    return replace(trainings, diagnostics=diagnostics)
 
 
 def keep(trainings: PairedTrainings, rates: int, epochs: int = EPOCHS) -> PairedTrainings:
     """Return the trainings at the lowest rates and until an epoch."""
     sweeps = {}
     for arm, sweep in trainings.sweeps.items():
-        sweeps[arm] = Sweep(sweep.rates[:rates], sweep.seeds, sweep.curves[:rates, : epochs + 1])
+        sweeps[arm] = replace(sweep, rates=sweep.rates[:rates], read=partial(read_until, sweep, epochs))
     return replace(trainings, sweeps=sweeps)
+
+
+def read_until(whole: Sweep | Inside, epochs: int, *asked: Any) -> np.ndarray:
+    return whole.read(*asked)[: epochs + 1]
 
 
 def verdict_of(name: str, trainings: PairedTrainings, rules: Rules = RULES) -> Judgement:
@@ -206,7 +229,9 @@ def test_few_epochs_and_no_sweep_are_no_error(trainings: PairedTrainings) -> Non
 
 def test_nothing_is_refuted_from_a_single_change(trainings: PairedTrainings) -> None:
     once = keep(swap_arms(trainings), rates=4, epochs=1)
-    diagnostics = {arm: table[table["epoch"] <= 1] for arm, table in once.diagnostics.items()}
+    diagnostics = {}
+    for arm, inside in once.diagnostics.items():
+        diagnostics[arm] = replace(inside, read=partial(read_until, inside, 1))
     judged = {one.name: one for one in judge(replace(once, diagnostics=diagnostics), RULES)}
     assert judged["steadier"].verdict == judged["less_covariate_shift"].verdict == NOT_MEASURED
     assert judged["less_covariate_shift"].note == "a single epoch is no course of a training"
@@ -222,8 +247,8 @@ def test_only_what_is_measured_counts_for_holm(trainings: PairedTrainings) -> No
 
 
 def test_diverged_replicas_are_left_out_by_pairs_and_counted(trainings: PairedTrainings) -> None:
-    losses = trainings.sweeps["bn"].curves.val_loss.copy()
-    losses[..., [3, 5]] = np.inf
+    losses = trainings.sweeps["bn"].at(0.01).val_loss.copy()
+    losses[:, [3, 5]] = np.inf
     judged = verdict_of("regularizes", change(trainings, "bn", val_loss=losses))
     assert (judged.n, judged.note) == (SEEDS - 2, f"2 of {SEEDS} pairs left out: no finite value")
     assert judged.estimate == pytest.approx(verdict_of("regularizes", trainings.without({3, 5})).estimate)
@@ -232,12 +257,7 @@ def test_diverged_replicas_are_left_out_by_pairs_and_counted(trainings: PairedTr
 
 
 def test_verdicts_are_also_given_without_seeds_born_dead(trainings: PairedTrainings) -> None:
-    dead = {"baseline": [0, 1], "bn": [1, 2]}
-    diagnostics = {
-        arm: table.assign(dead_layer=(table["seed"].isin(dead[arm]) & (table["epoch"] == 0)).astype(float))
-        for arm, table in trainings.diagnostics.items()
-    }
-    judgements = judge(replace(trainings, diagnostics=diagnostics), RULES)
+    judgements = judge(set_dead(trainings, {"baseline": [0, 1], "bn": [1, 2]}, epochs=slice(1)), RULES)
     for judged, rest in zip(judgements, judge(trainings.without({0, 1, 2}), RULES), strict=True):
         assert (judged.n, judged.n_alive) == (SEEDS, SEEDS - 3)
         assert (judged.estimate_alive, judged.verdict_alive) == (rest.estimate, rest.verdict)
@@ -245,8 +265,7 @@ def test_verdicts_are_also_given_without_seeds_born_dead(trainings: PairedTraini
 
 
 def test_all_born_dead_leaves_nothing_to_judge(trainings: PairedTrainings) -> None:
-    diagnostics = {arm: table.assign(dead_layer=1.0) for arm, table in trainings.diagnostics.items()}
-    judgements = judge(replace(trainings, diagnostics=diagnostics), RULES)
+    judgements = judge(set_dead(trainings, dict.fromkeys(ARMS, range(SEEDS)), epochs=slice(None)), RULES)
     assert {(judged.verdict, judged.verdict_alive) for judged in judgements} == {(SUPPORTED, NOT_MEASURED)}
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages import MEASURES
+from stages import ARMS, MEASURES
 from stages.evidence.endpoints import (
     epochs_to_target,
     final_accuracy,
@@ -18,8 +18,7 @@ from stages.evidence.endpoints import (
     shared_mark,
     shared_target,
 )
-from stages.evidence.trainings import PairedTrainings, Sweep, read_diagnostics, read_layer_gradients
-from stages.training.diagnostics import DIAGNOSTICS
+from stages.evidence.trainings import Inside, PairedTrainings, Sweep, read_layer_gradients
 
 NAN, INF = float("nan"), float("inf")
 
@@ -162,46 +161,46 @@ def history() -> pd.DataFrame:
 def test_a_sweep_has_every_measure_by_rate_epoch_and_seed(history: pd.DataFrame, tmp_path: Path) -> None:
     shuffled = history.sample(frac=1, random_state=1)
     history.to_parquet(tmp_path / "history.parquet", index=False, row_group_size=7)
-    for sweep in (Sweep.of(shuffled), Sweep.read(tmp_path / "history.parquet")):
+    for sweep in (Sweep.of(shuffled), Sweep.open(tmp_path / "history.parquet")):
         assert (sweep.rates.tolist(), sweep.seeds.tolist()) == ([0.1, 0.2, 0.4], [0, 1, 2, 3])
         for row in history.itertuples():
             rate = list(sweep.rates).index(row.lr)
             for name in MEASURES:
-                assert getattr(sweep.curves, name)[rate, row.epoch, row.seed] == getattr(row, name)
-        np.testing.assert_array_equal(sweep.at(0.2).val_loss, sweep.curves.val_loss[1])
+                assert sweep.read(name, rate)[row.epoch, row.seed] == getattr(row, name)
+        for name in ("train_loss", "val_loss", "val_accuracy"):
+            np.testing.assert_array_equal(getattr(sweep.at(0.2), name), sweep.read(name, 1))
 
 
 def test_a_sweep_without_seeds_is_that_of_a_history_without_them(history: pd.DataFrame) -> None:
     rest, expected = Sweep.of(history).without({0, 2}), Sweep.of(history[history["seed"].isin([1, 3])])
     assert rest.seeds.tolist() == [1, 3]
-    np.testing.assert_array_equal(rest.curves.val_loss, expected.curves.val_loss)
-    assert rest.curves.val_loss.flags.c_contiguous  # else the last digits of its means would be others
+    for rate in rest.rates:
+        np.testing.assert_array_equal(rest.at(rate).val_loss, expected.at(rate).val_loss)
+    assert rest.at(0.1).val_loss.flags.c_contiguous  # else the last digits of its means would be others
 
 
 def test_final_accuracy_of_a_sweep_has_a_row_per_seed(history: pd.DataFrame) -> None:
     sweep = Sweep.of(history)
     by_rate = [final_accuracy(sweep.at(rate).val_accuracy) for rate in sweep.rates]
-    np.testing.assert_array_equal(sweep.final_accuracy(), np.transpose(by_rate))
+    np.testing.assert_array_equal(sweep.final_accuracy, np.transpose(by_rate))
 
 
 def test_seeds_born_dead_in_either_arm_are_dead_before_training() -> None:
     dead_later = pd.DataFrame({"seed": [0.0, 0, 1, 1], "epoch": [0.0, 1] * 2, "dead_layer": [0.0, 1, 0, 0]})
     dead_first = pd.DataFrame({"seed": [0.0, 0, 1, 1], "epoch": [0.0, 1] * 2, "dead_layer": [0.0, 0, 1, 0]})
-    for tables in ({"baseline": dead_later, "bn": dead_first}, {"baseline": dead_first, "bn": dead_later}):
-        trainings = PairedTrainings({}, tables, lr=0.1, majority=0.5, train_rows=4, batch_size=2, parameters=9)
+    for pair in ((dead_later, dead_first), (dead_first, dead_later)):
+        diagnostics = {arm: Inside.of(table) for arm, table in zip(ARMS, pair, strict=True)}
+        trainings = PairedTrainings({}, diagnostics, lr=0.1, majority=0.5, train_rows=4, batch_size=2, parameters=9)
         assert trainings.born_dead() == {1}
 
 
-def test_of_diagnostics_what_is_looked_at_is_read_whole(tmp_path: Path) -> None:
-    random = np.random.default_rng(0)
+def test_a_diagnostic_is_read_by_epoch_and_seed(tmp_path: Path) -> None:
     rows = np.array([(seed, epoch) for seed in range(3) for epoch in range(11)])
-    whole = pd.DataFrame(rows, columns=["seed", "epoch"]).assign(
-        **{name: random.uniform(size=len(rows)) for name in DIAGNOSTICS}
-    )
+    whole = pd.DataFrame(rows, columns=["seed", "epoch"]).assign(input_shift=np.arange(33.0), dead_layer=0.0)
     whole.to_parquet(tmp_path / "diagnostics.parquet", index=False, row_group_size=7)
-    read = read_diagnostics(tmp_path / "diagnostics.parquet")
-    percentiles = ["input_p15", "input_p50", "input_p85"]
-    pd.testing.assert_frame_equal(read, whole.drop(columns=percentiles), check_dtype=False, check_like=True)
+    for inside in (Inside.open(tmp_path / "diagnostics.parquet"), Inside.of(whole.sample(frac=1, random_state=1))):
+        np.testing.assert_array_equal(inside.read("input_shift"), np.arange(33.0).reshape(3, 11).T)
+        np.testing.assert_array_equal(inside.without({1}).read("input_shift"), inside.read("input_shift")[:, [0, 2]])
 
 
 def test_of_gradients_by_layer_the_hidden_ones_are_read_at_the_first_and_last_epoch(tmp_path: Path) -> None:

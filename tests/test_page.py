@@ -8,6 +8,7 @@ from unittest.mock import Mock
 import numpy as np
 import pandas as pd
 import pytest
+from changed_inside import change_inside
 from matplotlib.collections import Collection
 from matplotlib.figure import Figure
 from PIL import Image
@@ -17,17 +18,17 @@ from stages.evidence import figures
 from stages.evidence.claims import CLAIMS
 from stages.evidence.comparison import Comparison, compare_arms
 from stages.evidence.effects import Rules
-from stages.evidence.gallery import FIGURES, Picture, draw_all
+from stages.evidence.gallery import FIGURES, ROUGHNESSES, SHIFTS, Picture, draw_all
 from stages.evidence.page.render import render_report
-from stages.evidence.tables import tabulate_layer_gradients
+from stages.evidence.tables import QUARTILES, find_quartiles, tabulate_diagnostics, tabulate_layer_gradients
 from stages.evidence.titles import _round
-from stages.evidence.trainings import LOOKED_AT, PairedTrainings, Sweep
-from stages.history.curves import summarize_epochs, summarize_quartiles
+from stages.evidence.trainings import Inside, PairedTrainings, Sweep
+from stages.history.curves import summarize_epochs
 from stages.history.wording import BATCH_NORM, Contrast, describe_contrast
 
 EPOCHS, SEEDS, RATES = 12, 8, (0.01, 0.1, 1.0)
 RULES = Rules({claim.name: 0.01 for claim in CLAIMS}, resamples=299)  # for eight pairs these are all sign flips
-STEP_MEASURES = [name for name in LOOKED_AT if name != "dead_layer"]
+STEP_MEASURES = [*SHIFTS, "gradient_cosine", *ROUGHNESSES]
 
 
 def make_arm(random: np.random.Generator, gain: float) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -44,7 +45,8 @@ def comparison() -> Comparison:
     random = np.random.default_rng(0)
     sweeps, diagnostics, mean_curves = {}, {}, {}
     for arm, gain in {"baseline": 0.1, "bn": 0.3}.items():
-        history, diagnostics[arm] = make_arm(random, gain)
+        history, inside = make_arm(random, gain)
+        diagnostics[arm] = Inside.of(inside)
         sweeps[arm], mean_curves[arm] = Sweep.of(history), summarize_epochs(history, 0.01)
     axis = np.linspace(-1, 1, 5)
     layer_gradients = {arm: make_layer_gradients(random) for arm in ARMS}
@@ -192,7 +194,7 @@ def test_figures_and_report_name_the_arms(comparison: Comparison, contrast: Cont
 def test_a_sweep_of_one_rate_says_that_it_did_not_measure(comparison: Comparison) -> None:
     one_rate = {}
     for arm, sweep in comparison.trainings.sweeps.items():
-        one_rate[arm] = Sweep(sweep.rates[:1], sweep.seeds, sweep.curves[:1])
+        one_rate[arm] = replace(sweep, rates=sweep.rates[:1])
     alone = compare_arms(
         replace(comparison.trainings, sweeps=one_rate),
         RULES,
@@ -208,8 +210,8 @@ def test_a_sweep_of_one_rate_says_that_it_did_not_measure(comparison: Comparison
 
 def test_what_is_not_a_number_is_drawn_all_the_same(comparison: Comparison, tmp_path: Path) -> None:
     lost = {
-        arm: table.assign(input_shift=np.nan, beta_smoothness=np.inf, loss_range=0.0)
-        for arm, table in comparison.trainings.diagnostics.items()
+        arm: change_inside(inside, input_shift=np.nan, beta_smoothness=np.inf, loss_range=0.0)
+        for arm, inside in comparison.trainings.diagnostics.items()
     }
     broken = replace(comparison, trainings=replace(comparison.trainings, diagnostics=lost))
     draw(broken, "covariate_shift", tmp_path)
@@ -239,10 +241,7 @@ def test_arms_keep_their_colours(comparison: Comparison) -> None:
     figures.draw_bands(axes, comparison.mean_curves, "val_loss", "validation loss", BATCH_NORM.labels)
     assert [line.get_color() for line in axes.lines] == [COLORS["baseline"], COLORS["bn"]]
     panels = Figure().subplots(1, 2)
-    quartiles = {
-        arm: summarize_quartiles(table, ["loss_range", "input_shift"])
-        for arm, table in comparison.trainings.diagnostics.items()
-    }
+    quartiles = tabulate_diagnostics(comparison, ["loss_range", "input_shift"])
     figures.draw_log_bands(panels, quartiles, {"loss_range": "range", "input_shift": "shift"}, BATCH_NORM.labels)
     assert [line.get_color() for line in panels[1].lines] == [COLORS["baseline"], COLORS["bn"]]
     assert panels[1].get_yscale() == "log"
@@ -279,7 +278,7 @@ def extent(drawn: Collection) -> tuple[float, float]:
 def test_where_the_title_says_all_nothing_is_drawn(comparison: Comparison) -> None:
     empty = {figure.name: figure.is_empty for figure in FIGURES}
     assert empty["figures/dead_layers"](comparison)
-    dead = {arm: table.assign(dead_layer=1.0) for arm, table in comparison.trainings.diagnostics.items()}
+    dead = {arm: change_inside(inside, dead_layer=1.0) for arm, inside in comparison.trainings.diagnostics.items()}
     assert not empty["figures/dead_layers"](
         replace(comparison, trainings=replace(comparison.trainings, diagnostics=dead))
     )
@@ -334,10 +333,19 @@ def test_pairs_have_the_colour_of_the_better_arm(comparison: Comparison) -> None
 
 
 def test_quartiles_by_hand() -> None:
-    table = pd.DataFrame({"seed": range(5), "epoch": 1, "shift": [1.0, 2.0, 3.0, 1000.0, np.nan]})
-    row = summarize_quartiles(table, ["shift"]).iloc[0]
-    assert (row["epoch"], row["shift"]) == (1, 2.5)
-    assert (row["shift_ci_low"], row["shift_ci_high"]) == (1.75, 252.25)
+    values = np.array([[1.0, 1000.0, 3.0, np.nan, 2.0], [np.inf, 4.0, np.nan, -np.inf, np.nan], [np.nan] * 5])
+    quartiles = find_quartiles(values)
+    np.testing.assert_array_equal(quartiles[""], [2.5, 4.0, np.nan])
+    np.testing.assert_array_equal(quartiles["_ci_low"], [1.75, 4.0, np.nan])
+    np.testing.assert_array_equal(quartiles["_ci_high"], [252.25, 4.0, np.nan])
+
+
+def test_quartiles_are_those_of_pandas() -> None:
+    values = np.random.default_rng(0).lognormal(sigma=3, size=(7, 50))
+    values[values > 20] = np.nan
+    for suffix, share in QUARTILES.items():
+        expected = pd.DataFrame(values).T.melt().groupby("variable")["value"].quantile(share)
+        np.testing.assert_array_equal(find_quartiles(values)[suffix], expected)
 
 
 @pytest.fixture

@@ -18,11 +18,12 @@ from stages import ARMS, MEASURES
 from stages.evidence.claims import CLAIMS
 from stages.evidence.comparison import Comparison, compare_arms
 from stages.evidence.effects import Rules
+from stages.evidence.gallery import ROUGHNESSES, SHIFTS
 from stages.evidence.networks import Networks, count_logits, count_parameters
 from stages.evidence.page.play import MOST_BYTES, collect_play
 from stages.evidence.page.render import HERE
 from stages.evidence.page.words import state_answer, state_same_rate
-from stages.evidence.trainings import LOOKED_AT, PairedTrainings, Sweep
+from stages.evidence.trainings import Inside, PairedTrainings, Sweep
 from stages.evidence.verdicts import (
     DEPENDS,
     FAILS,
@@ -63,7 +64,7 @@ def make_comparison(
         learned = gain * (history["lr"] < 1) * (history["epoch"] > 2)
         history["val_accuracy"] = (rows // 3 + random.integers(0, 3, len(history)) + learned) / rows
         sweeps[arm], mean_curves[arm] = Sweep.of(history), summarize_epochs(history, rates[0])
-        diagnostics[arm] = _make_diagnostics(random, seeds, epochs)
+        diagnostics[arm] = Inside.of(_make_diagnostics(random, seeds, epochs))
     val = pd.DataFrame(random.uniform(-1, 1, (rows, len(columns))), columns=list(columns))
     widths = [len(columns), 3, 2, count_logits(classes)]
     size = count_parameters(widths) if len(columns) == 2 else 0
@@ -89,7 +90,8 @@ def _make_history(random: np.random.Generator, seeds: int, rates: tuple[float, .
 
 def _make_diagnostics(random: np.random.Generator, seeds: int, epochs: int) -> pd.DataFrame:
     index = pd.MultiIndex.from_product([range(seeds), range(epochs + 1)], names=["seed", "epoch"])
-    table = pd.DataFrame(random.lognormal(size=(len(index), len(LOOKED_AT))), index=index, columns=list(LOOKED_AT))
+    names = [*SHIFTS, "gradient_cosine", *ROUGHNESSES]
+    table = pd.DataFrame(random.lognormal(size=(len(index), len(names))), index=index, columns=names)
     return table.assign(dead_layer=0.0).reset_index()
 
 
@@ -132,11 +134,11 @@ def test_each_rate_has_its_curves_its_best_mark_and_what_the_verdicts_rest_on() 
     assert [rate["lr"] for rate in rates] == list(RATES)
     for arm in ARMS:
         sweep = comparison.trainings.sweeps[arm]
-        for number, rate in enumerate(rates):
+        for rate in rates:
             band = unpack(rate[arm]["curves"], "<u2").reshape(3, 13) / 65535
-            np.testing.assert_allclose(band, mean_interval(sweep.curves.val_accuracy[number]), atol=1e-5)
+            np.testing.assert_allclose(band, mean_interval(sweep.at(rate["lr"]).val_accuracy), atol=1e-5)
         best = [rate["lr"] for rate in rates if rate[arm]["best"]]
-        assert best == [sweep.rates[sweep.final_accuracy().mean(axis=0).argmax()]]
+        assert best == [sweep.rates[sweep.final_accuracy.mean(axis=0).argmax()]]
     accuracy, speed = rates[0]["findings"]
     judged = {name: comparison.judgement(name) for name in ("higher_accuracy", "faster_training")}
     assert f"difference {judged['higher_accuracy'].estimate:+.3f}" in accuracy

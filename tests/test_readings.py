@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
+from changed_inside import change_inside
 
 from benchmarks.seconds import tabulate
 from stages import ARMS, MEASURES
@@ -17,7 +18,7 @@ from stages.evidence.paired import holm
 from stages.evidence.readings import describe_best_rates, read_best_rate, read_itself, read_same_rate
 from stages.evidence.selection import compare_selected, select_rates
 from stages.evidence.summary import collect_claims, collect_tags, format_verdicts, tabulate_claims
-from stages.evidence.trainings import EXACT, PairedTrainings, Sweep
+from stages.evidence.trainings import EXACT, Inside, PairedTrainings, Sweep
 from stages.evidence.verdicts import (
     DEPENDS,
     FAILS,
@@ -58,7 +59,7 @@ def pair_up(baseline: pd.DataFrame, bn: pd.DataFrame, lr: float = 0.01) -> Paire
     table = table.reset_index()
     return PairedTrainings(
         {"baseline": Sweep.of(baseline), "bn": Sweep.of(bn)},
-        dict.fromkeys(ARMS, table),
+        dict.fromkeys(ARMS, Inside.of(table)),
         lr=lr,
         majority=0.5,
         train_rows=100,
@@ -188,9 +189,10 @@ def test_each_reading_compares_its_own_curves(trainings: PairedTrainings) -> Non
 
 def test_each_seed_has_the_curve_of_its_rate(trainings: PairedTrainings) -> None:
     places = np.arange(SEEDS) % 3
-    curves = trainings.sweeps["bn"].curves
+    sweep = trainings.sweeps["bn"]
+    curves = sweep.at_places(places)
     for seed, place in enumerate(places):
-        np.testing.assert_array_equal(curves.at_places(places).val_loss[:, seed], curves.val_loss[place, :, seed])
+        np.testing.assert_array_equal(curves.val_loss[:, seed], sweep.at(RATES[place]).val_loss[:, seed])
 
 
 def test_what_holds_at_a_shared_rate_alone_depends(trainings: PairedTrainings) -> None:
@@ -216,8 +218,8 @@ def test_what_holds_at_a_shared_rate_alone_depends(trainings: PairedTrainings) -
 def test_covariate_shift_is_judged_by_both_definitions(
     trainings: PairedTrainings, gradient: float, distribution: float, verdicts: tuple[str, str], summary: str
 ) -> None:
-    table = trainings.diagnostics["bn"].assign(covariate_shift=gradient, input_shift=distribution)
-    changed = replace(trainings, diagnostics=trainings.diagnostics | {"bn": table})
+    inside = change_inside(trainings.diagnostics["bn"], covariate_shift=gradient, input_shift=distribution)
+    changed = replace(trainings, diagnostics=trainings.diagnostics | {"bn": inside})
     judged = {one.name: one for one in judge(changed, RULES)}
     shift = judged["less_covariate_shift"]
     assert ((shift.verdict, shift.definition.verdict), shift.summary) == (verdicts, summary)
@@ -252,7 +254,7 @@ def test_exact_statistics_show_the_network_itself(trainings: PairedTrainings) ->
 def test_an_exact_history_is_read_from_disk_without_some_seeds(tmp_path: object) -> None:
     history = add_exact(make_history(best=0.1, gain=0.4, seed=0), 0.75)
     history.to_parquet(f"{tmp_path}/history.parquet")
-    sweep = Sweep.read(f"{tmp_path}/history.parquet").without({0, 3})
+    sweep = Sweep.open(f"{tmp_path}/history.parquet").without({0, 3})
     assert sweep.at(0.1, exact=True).val_accuracy.shape == (EPOCHS + 1, SEEDS - 2)
     assert (sweep.at(0.1, exact=True).val_accuracy == 0.75).all()
     assert not (sweep.at(0.1).val_accuracy == 0.75).all()
@@ -276,7 +278,7 @@ def test_a_claim_holds_that_is_supported_in_every_reading(verdicts: list[str], s
 def test_selected_rates_in_words(trainings: PairedTrainings) -> None:
     words = "0.1 without, 0.01 (lowest of the sweep) with batch normalization"
     assert describe_best_rates(trainings) == words
-    alone = {arm: Sweep(sweep.rates[:1], sweep.seeds, sweep.curves[:1]) for arm, sweep in trainings.sweeps.items()}
+    alone = {arm: replace(sweep, rates=sweep.rates[:1]) for arm, sweep in trainings.sweeps.items()}
     one_rate = replace(trainings, sweeps=alone)
     assert describe_best_rates(one_rate) == "lr_sweep has no other rate than lr"
     assert {one.best_rate.note for one in judge(one_rate, RULES)} == {"lr_sweep has no other rate than lr"}

@@ -307,7 +307,7 @@ def test_variances_between_draws_and_between_pairs_are_told_apart() -> None:
 
 def test_what_dropout_is_compared_by() -> None:
     loss = np.array([[0.9, 0.8], [0.5, 0.7], [0.6, 1.0]])  # (E, S)
-    found = dropout.measure(Curves(train_loss=loss - 0.2, train_accuracy=loss, val_loss=loss, val_accuracy=loss))
+    found = dropout.measure(Curves({"train_loss": loss - 0.2, "val_loss": loss, "val_accuracy": loss}.__getitem__))
     assert found["gap"] == pytest.approx([0.2, 0.2])
     assert found["best"] == pytest.approx([0.5, 0.7])  # of the whole training
     assert found["accuracy"] == pytest.approx([0.55, 0.85])

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from math import inf
 
 import numpy as np
+import pandas as pd
 
 from stages import ARMS
 from stages.evidence import endpoints
@@ -58,7 +59,7 @@ def measure_steadier(reading: Reading, rules: Rules) -> Effect:
 def measure_gradient_shift(reading: Reading, rules: Rules) -> Effect:
     """Compare the logs of the covariate shift, gradient view; beside them, the cosine of the two gradients."""
     trainings = reading.trainings
-    cosines = [f"{table['gradient_cosine'].mean():.4f}" for table in trainings.diagnostics.values()]
+    cosines = [f"{pd.Series(cosine.ravel()).mean():.4f}" for cosine in trainings.inside("gradient_cosine")]
     note = f"mean gradient cosine {trainings.contrast.compare(*cosines)}"
     return _compare_shifts("covariate_shift", trainings, rules, note)
 
@@ -115,7 +116,7 @@ def measure_higher_learning_rates(reading: Reading, rules: Rules) -> Effect:
     rates, majority = trainings.sweeps["bn"].rates, trainings.majority
     if rates[-1] <= trainings.lr:
         raise NotMeasuredError("lr_sweep has no rate above lr")
-    without, with_bn = (trainings.sweeps[arm].final_accuracy() for arm in ARMS)  # (S, L) each
+    without, with_bn = (trainings.sweeps[arm].final_accuracy for arm in ARMS)  # (S, L) each
     require_pairs(len(without))
     gains = [accuracy.mean(axis=0) - majority for accuracy in (without, with_bn)]  # (L,) each
     # Half of nothing is nothing.

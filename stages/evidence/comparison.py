@@ -3,14 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
 import pandas as pd
 
 from stages import ARMS, MEASURES
 from stages.evidence.effects import Rules, widen_difference
 from stages.evidence.networks import Networks
 from stages.evidence.paired import PairedDifference, paired_difference
-from stages.evidence.trainings import Curves, PairedTrainings
+from stages.evidence.trainings import PairedTrainings, Sweep
 from stages.evidence.verdicts import Judgement, judge
 from stages.pair_rows import VARIED, PairRows
 
@@ -86,9 +85,7 @@ def compare_arms(
     layer_gradients: Mapping[str, pd.DataFrame] | None = None,
 ) -> Comparison:
     """Compare the arms pair by pair at the headline rate, and judge every claim."""
-    finals = {}
-    for arm, at_lr in zip(ARMS, trainings.at_lr(), strict=True):
-        finals[arm] = _last_epoch(at_lr, trainings.sweeps[arm].seeds)
+    finals = {arm: _last_epoch(trainings.sweeps[arm], trainings.lr) for arm in ARMS}
     pairs = pd.DataFrame({arm: final["val_accuracy"] for arm, final in finals.items()})
     baseline, bn = pairs["baseline"].to_numpy(), pairs["bn"].to_numpy()
     difference = widen_difference(paired_difference(baseline, bn, alpha=rules.alpha, resamples=rules.resamples), rules)
@@ -111,7 +108,8 @@ def compare_arms(
     )
 
 
-def _last_epoch(curves: Curves, seeds: np.ndarray) -> pd.DataFrame:
-    """Return the measures after the last epoch, one row per seed."""
-    last = {name: getattr(curves, name)[-1] for name in MEASURES}
-    return pd.DataFrame(last, index=pd.Index(seeds, name="seed"))
+def _last_epoch(sweep: Sweep, lr: float) -> pd.DataFrame:
+    """Return the measures at a rate after the last epoch, one row per seed."""
+    curves = sweep.at(lr)
+    last = {name: curves.read(name)[-1].copy() for name in MEASURES}  # a view would keep the other epochs too
+    return pd.DataFrame(last, index=pd.Index(sweep.seeds, name="seed"))

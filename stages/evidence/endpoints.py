@@ -66,10 +66,10 @@ def log_covariate_shift(baseline: np.ndarray, bn: np.ndarray) -> tuple[np.ndarra
     the epochs where BOTH have a finite value: a network that dies early would else be compared by its early epochs
     alone. NaN where a pair shares no such epoch, or where nothing ever shifts and the log has no value.
     """
-    pair = np.stack([baseline, bn])  # (2, E, S)
-    both = np.isfinite(pair).all(axis=0)
+    both = np.isfinite(baseline) & np.isfinite(bn)  # (E, S)
+    sums = [np.where(both, shift, 0.0).sum(axis=0) for shift in (baseline, bn)]
     with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.log(np.where(both, pair, 0.0).sum(axis=1) / both.sum(axis=0))  # (2, S)
+        logs = np.log(np.stack(sums) / both.sum(axis=0))  # (2, S)
     logs[~np.isfinite(logs)] = np.nan
     return logs[0], logs[1]
 

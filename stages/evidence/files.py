@@ -15,7 +15,7 @@ from stages.evidence.gallery import draw_all
 from stages.evidence.networks import Networks, count_logits, count_parameters
 from stages.evidence.page.render import render_report
 from stages.evidence.summary import collect_metrics, tabulate_claims
-from stages.evidence.trainings import PairedTrainings, Sweep, read_diagnostics, read_layer_gradients
+from stages.evidence.trainings import Inside, PairedTrainings, Sweep, read_layer_gradients
 from stages.history.wording import describe_contrast
 from stages.pair_rows import PairRows
 from stages.params import Params
@@ -83,8 +83,8 @@ def _read_trainings(
     train = pd.read_csv(DATA / "train.csv")
     widths = _widths(params, val, classes)
     return PairedTrainings(
-        sweeps={arm: Sweep.read(RESULTS / arm / "history.parquet") for arm in ARMS},
-        diagnostics={arm: read_diagnostics(RESULTS / arm / "diagnostics.parquet") for arm in ARMS},
+        sweeps={arm: Sweep.open(RESULTS / arm / "history.parquet") for arm in ARMS},
+        diagnostics={arm: Inside.open(RESULTS / arm / "diagnostics.parquet") for arm in ARMS},
         lr=params.lr,
         majority=majority_share(pair_rows.val_labels if pair_rows else val["label"].to_numpy()[None]),
         train_rows=len(train),

@@ -16,14 +16,14 @@ import numpy as np
 from stages import ARMS
 from stages.evidence.effects import Effect, NotMeasuredError, Rules, compare_seeds, note_left_out, require_pairs
 from stages.evidence.selection import compare_selected, select_rates
-from stages.evidence.trainings import Curves, PairedTrainings
+from stages.evidence.trainings import Curves, PairedTrainings, Sweep
 
-Endpoint = Callable[[Curves], np.ndarray]  # of one arm's curves: (..., E, S) -> (..., S)
+Endpoint = Callable[[Curves], np.ndarray]  # of one arm's curves: (S,)
 
 
 @dataclass(frozen=True)
 class Reading:
-    """The curves of baseline and bn that are compared, (E, S) each.
+    """The curves of baseline and bn that are compared.
 
     `scales`: what an endpoint is multiplied by in either arm, where its unit is another in each.
     """
@@ -51,8 +51,8 @@ class BestRateReading(Reading):
         kept = np.all(np.isfinite(chosen), axis=0)
         require_pairs(int(kept.sum()))
         found = compare_selected(
-            [sweep.final_accuracy() for sweep in sweeps],
-            self._scaled([endpoint(sweep.curves).T for sweep in sweeps]),
+            [sweep.final_accuracy for sweep in sweeps],
+            self._scaled([_by_rate(endpoint, sweep) for sweep in sweeps]),
             sweeps[0].seeds % 2 == 1,
             alphas=(rules.alpha, 2 * rules.alpha),
             resamples=rules.resamples,
@@ -66,6 +66,11 @@ class BestRateReading(Reading):
         )
 
 
+def _by_rate(endpoint: Endpoint, sweep: Sweep) -> np.ndarray:
+    """Return an endpoint of every network, (S, L)."""
+    return np.stack([endpoint(sweep.at(rate)) for rate in sweep.rates]).T
+
+
 def read_same_rate(trainings: PairedTrainings) -> Reading:
     """Return both arms at the headline rate."""
     return Reading(trainings, trainings.at_lr())
@@ -76,14 +81,14 @@ def read_best_rate(trainings: PairedTrainings) -> Reading:
     selected = select_best_rates(trainings)
     pair = []
     for sweep, places in zip((trainings.sweeps[arm] for arm in ARMS), selected, strict=True):
-        pair.append(sweep.curves.at_places(places))
+        pair.append(sweep.at_places(places))
     return BestRateReading(trainings, pair)
 
 
 def read_itself(trainings: PairedTrainings) -> Reading:
     """Return both arms at the headline rate with exact statistics; an arm without running averages reads the same."""
     sweeps = [trainings.sweeps[arm] for arm in ARMS]
-    if all(sweep.exact is None for sweep in sweeps):
+    if not any(sweep.has_exact for sweep in sweeps):
         raise NotMeasuredError("no network has exact statistics beside its own")
     return Reading(trainings, [sweep.at(trainings.lr, exact=True) for sweep in sweeps])
 
@@ -104,7 +109,7 @@ def select_best_rates(trainings: PairedTrainings) -> list[np.ndarray]:
         raise NotMeasuredError("lr_sweep has no other rate than lr")
     if min(odd.sum(), (~odd).sum()) < 2:
         raise NotMeasuredError("fewer than two seeds in a half")
-    return [select_rates(trainings.sweeps[arm].final_accuracy(), odd) for arm in ARMS]
+    return [select_rates(trainings.sweeps[arm].final_accuracy, odd) for arm in ARMS]
 
 
 def describe_best_rates(trainings: PairedTrainings) -> str:

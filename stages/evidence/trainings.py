@@ -1,108 +1,150 @@
-"""What the trainings of both arms have left, as arrays: claims are judged on it, and figures drawn from it."""
+"""What the trainings of both arms have left: claims are judged on it, and figures drawn from it.
 
-from collections.abc import Callable, Collection, Mapping, Set
+It may be larger than the memory: a measure is read when it is asked for, and let go with what asked for it.
+"""
+
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from pyarrow import parquet
 
-from stages import ARMS, EXACT, LAYER_GRADIENT, MEASURES
+from stages import ARMS, EXACT, LAYER_GRADIENT
+from stages.evidence.columns import Columns
 from stages.evidence.endpoints import final_accuracy
 from stages.history.wording import BATCH_NORM, Contrast
-
-LOOKED_AT = (  # of the diagnostics: what the claims are judged by and the figures show
-    "covariate_shift",
-    "gradient_cosine",
-    "input_shift",
-    "loss_range",
-    "gradient_change",
-    "beta_smoothness",
-    "dead_layer",
-)
 
 
 @dataclass(frozen=True)
 class Curves:
-    """Measures of networks of one arm after each epoch, (..., E, S) each: epoch 0 first, seeds ascending.
+    """Measures of networks of one arm after each epoch, (E, S) each: epoch 0 first, seeds ascending.
 
-    Losses in nats, accuracies in [0, 1], all in eval mode on all rows.
+    Losses in nats, accuracies in [0, 1], all in eval mode on all rows. `read` gives a measure by its name; what has
+    been asked for is kept as long as the curves are.
     """
 
-    train_loss: np.ndarray
-    train_accuracy: np.ndarray
-    val_loss: np.ndarray
-    val_accuracy: np.ndarray
+    read: Callable[[str], np.ndarray]
 
-    def apply(self, change: Callable[[np.ndarray], np.ndarray]) -> "Curves":
-        """Return what becomes of every measure."""
-        # The last digits of a sum depend on the order in memory: it is that of seeds who were never left out.
-        changed = {name: np.ascontiguousarray(change(getattr(self, name))) for name in MEASURES}
-        return Curves(**changed)
+    @cached_property
+    def train_loss(self) -> np.ndarray:
+        """The loss on the training rows."""
+        return self.read("train_loss")
 
-    def __getitem__(self, index: Any) -> "Curves":
-        """Return the same part of every measure."""
-        return self.apply(lambda values: values[index])
+    @cached_property
+    def val_loss(self) -> np.ndarray:
+        """The loss on the validation rows."""
+        return self.read("val_loss")
 
-    def at_places(self, places: np.ndarray) -> "Curves":
-        """Return of curves (L, E, S) those of each seed at its own place among the rates (S,): (E, S) each."""
-        return self.apply(lambda values: np.take_along_axis(values, places[None, None], axis=0)[0])
+    @cached_property
+    def val_accuracy(self) -> np.ndarray:
+        """The accuracy on the validation rows."""
+        return self.read("val_accuracy")
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """All networks of one arm: `rates` (L,) and `seeds` (S,), both ascending, and `curves` (L, E, S).
+    """All networks of one arm: `rates` (L,) and `seeds` (S,), both ascending.
 
-    `exact` are the curves with exact statistics in place of running averages, where the arm has those.
+    `read` gives a measure by its name at the rate at a place, (E, S). Where an arm has running averages, it also has
+    each measure with exact statistics in their place.
     """
 
     rates: np.ndarray
     seeds: np.ndarray
-    curves: Curves
-    exact: Curves | None = None
+    read: Callable[[str, int], np.ndarray]
+    has_exact: bool = False
 
     @classmethod
     def of(cls, history: pd.DataFrame) -> "Sweep":
-        """Arrange a history: a row per (lr, seed, epoch), in any order."""
-        rows = history.sort_values(["lr", "seed", "epoch"])
-        return cls._arrange(lambda name: rows[name].to_numpy(), history.columns)
+        """Take a history in memory: a row per (lr, seed, epoch), in any order."""
+        return cls._from(Columns.of(history))
 
     @classmethod
-    def read(cls, path: str | Path) -> "Sweep":
-        """Read history.parquet, whose rows are sorted by lr, seed, epoch."""
-        file = parquet.ParquetFile(path)
-        return cls._arrange(lambda name: file.read([name]).column(0).to_numpy(), file.schema_arrow.names)
+    def open(cls, path: str | Path) -> "Sweep":
+        """Take history.parquet, whose rows are sorted by lr, seed, epoch."""
+        return cls._from(Columns.open(path))
 
     @classmethod
-    def _arrange(cls, column: Callable[[str], np.ndarray], names: Collection[str]) -> "Sweep":
-        """Make arrays of sorted columns, each asked for by its name and let go: there may be millions of rows."""
-        rates, seeds, epochs = (np.unique(column(name)) for name in ("lr", "seed", "epoch"))
-        shape = len(rates), len(seeds), len(epochs)
-
-        def arrange(suffix: str) -> Curves:
-            by_seed = {name: column(name + suffix).reshape(shape) for name in MEASURES}
-            return Curves(**by_seed).apply(lambda values: values.swapaxes(1, 2))  # (L, E, S)
-
-        has_exact = f"val_accuracy{EXACT}" in names and not np.isnan(column(f"val_accuracy{EXACT}")).all()
-        return cls(rates, seeds, arrange(""), arrange(EXACT) if has_exact else None)
+    def _from(cls, columns: Columns) -> "Sweep":
+        name = f"val_accuracy{EXACT}"
+        has_exact = name in columns.names and not np.isnan(columns.read(name, 0, columns.rows)).all()
+        return cls(columns.rates, columns.seeds, columns.by_epoch, has_exact)
 
     def at(self, lr: float, *, exact: bool = False) -> Curves:
-        """Return the curves at one rate, (E, S) each; the exact ones where there are any."""
-        (place,) = np.flatnonzero(self.rates == lr)
-        curves = self.exact if exact and self.exact else self.curves
-        return curves[place]
+        """Return the curves at one rate; the exact ones where there are any."""
+        (place,) = np.flatnonzero(self.rates == lr).tolist()
+        suffix = EXACT if exact and self.has_exact else ""
+        return Curves(lambda name: self.read(name + suffix, place))
 
+    def at_places(self, places: np.ndarray) -> Curves:
+        """Return the curves of each seed at its own place among the rates, (S,)."""
+
+        def read(name: str) -> np.ndarray:
+            first, *others = np.unique(places).tolist()
+            chosen = self.read(name, first)
+            for place in others:
+                chosen = np.where(places == place, self.read(name, place), chosen)
+            return chosen
+
+        return Curves(read)
+
+    @cached_property
     def final_accuracy(self) -> np.ndarray:
-        """Return the final validation accuracy of every network, (S, L)."""
-        return np.ascontiguousarray(final_accuracy(self.curves.val_accuracy).T)
+        """The final validation accuracy of every network, (S, L)."""
+        by_rate = [final_accuracy(self.at(rate).val_accuracy) for rate in self.rates]
+        return np.stack(by_rate, axis=-1)
 
     def without(self, seeds: Set[int]) -> "Sweep":
         """Return the sweep without some seeds."""
-        kept = ~np.isin(self.seeds, list(seeds))
-        exact = self.exact[..., kept] if self.exact else None
-        return Sweep(self.rates, self.seeds[kept], self.curves[..., kept], exact)
+        kept = _others(self.seeds, seeds)
+        return replace(self, seeds=self.seeds[kept], read=lambda name, place: _select(self.read(name, place), kept))
+
+
+@dataclass(frozen=True)
+class Inside:
+    """What was measured inside the networks of one arm, whose `seeds` (S,) ascend.
+
+    `read` gives a measure by its name, (E, S); most have no value at epoch 0, when no step was taken.
+    """
+
+    seeds: np.ndarray
+    read: Callable[[str], np.ndarray]
+
+    @classmethod
+    def of(cls, table: pd.DataFrame) -> "Inside":
+        """Take a table in memory: a row per (seed, epoch), in any order."""
+        return cls._from(Columns.of(table))
+
+    @classmethod
+    def open(cls, path: str | Path) -> "Inside":
+        """Take diagnostics.parquet, whose rows are sorted by seed, epoch."""
+        return cls._from(Columns.open(path))
+
+    @classmethod
+    def _from(cls, columns: Columns) -> "Inside":
+        return cls(columns.seeds, columns.by_epoch)
+
+    def born_dead(self) -> set[int]:
+        """Return the seeds that have, before training, a hidden layer dead on all training rows."""
+        return set(self.seeds[self.read("dead_layer")[0] == 1].tolist())
+
+    def without(self, seeds: Set[int]) -> "Inside":
+        """Return the diagnostics without some seeds."""
+        kept = _others(self.seeds, seeds)
+        return Inside(self.seeds[kept], lambda name: _select(self.read(name), kept))
+
+
+def _others(seeds: np.ndarray, left_out: Set[int]) -> np.ndarray:
+    """Return which seeds are not left out, (S,)."""
+    return ~np.isin(seeds, list(left_out))
+
+
+def _select(values: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+    """Return values (E, S) of some seeds, in the order in memory that sums have where all are there."""
+    return np.ascontiguousarray(values[:, seeds])
 
 
 @dataclass(frozen=True)
@@ -110,12 +152,12 @@ class PairedTrainings:
     """Both arms, and the settings that can rule a claim out.
 
     `sweeps` and `diagnostics` map an arm to its networks, and to what was measured inside those at the headline rate
-    `lr`, a row per (seed, epoch). `majority` is the majority class's share of the validation rows, `parameters` the
-    weights and biases in the dense layers of the larger network; `contrast` says what the arms differ in.
+    `lr`. `majority` is the majority class's share of the validation rows, `parameters` the weights and biases in the
+    dense layers of the larger network; `contrast` says what the arms differ in.
     """
 
     sweeps: Mapping[str, Sweep]
-    diagnostics: Mapping[str, pd.DataFrame]
+    diagnostics: Mapping[str, Inside]
     lr: float
     majority: float
     train_rows: int
@@ -124,34 +166,22 @@ class PairedTrainings:
     contrast: Contrast = BATCH_NORM
 
     def at_lr(self) -> list[Curves]:
-        """Return the curves of baseline and bn at the headline rate, (E, S) each."""
+        """Return the curves of baseline and bn at the headline rate."""
         return [self.sweeps[arm].at(self.lr) for arm in ARMS]
 
     def inside(self, name: str) -> list[np.ndarray]:
         """Return a diagnostic of baseline and bn from epoch 1 on, (E - 1, S) each: before that, no step was taken."""
-        tables = (self.diagnostics[arm].pivot(index="epoch", columns="seed", values=name) for arm in ARMS)
-        return [table.loc[1:].to_numpy() for table in tables]
+        return [self.diagnostics[arm].read(name)[1:] for arm in ARMS]
 
     def without(self, seeds: Set[int]) -> "PairedTrainings":
         """Return the trainings without some seeds, in both arms."""
-        sweeps, diagnostics = {}, {}
-        for arm, table in self.diagnostics.items():
-            sweeps[arm] = self.sweeps[arm].without(seeds)
-            diagnostics[arm] = table[~table["seed"].isin(seeds)]
+        sweeps = {arm: sweep.without(seeds) for arm, sweep in self.sweeps.items()}
+        diagnostics = {arm: inside.without(seeds) for arm, inside in self.diagnostics.items()}
         return replace(self, sweeps=sweeps, diagnostics=diagnostics)
 
     def born_dead(self) -> set[int]:
-        """Return the seeds that have in either arm, before training, a hidden layer dead on all training rows."""
-        seeds: set[int] = set()
-        for table in self.diagnostics.values():
-            start = table[(table["epoch"] == 0) & (table["dead_layer"] == 1)]
-            seeds |= {int(seed) for seed in start["seed"]}
-        return seeds
-
-
-def read_diagnostics(path: str | Path) -> pd.DataFrame:
-    """Read of diagnostics.parquet what is looked at: seed, epoch, and all but the percentiles."""
-    return pd.read_parquet(path, columns=["seed", "epoch", *LOOKED_AT])
+        """Return the seeds whose network is born dead in either arm."""
+        return set.union(*(inside.born_dead() for inside in self.diagnostics.values()))
 
 
 def read_layer_gradients(path: str | Path, epochs: int) -> pd.DataFrame:

@@ -150,17 +150,13 @@ def _judge_once(trainings: PairedTrainings, rules: Rules, reading: str) -> list[
 
 def _measure(trainings: PairedTrainings, rules: Rules, reading: str) -> tuple[dict[str, Effect], dict[str, str]]:
     """Return the effects of the claims that can be measured in a reading, and of the others why they cannot."""
-    try:
-        read = READINGS[reading](trainings)
-    except NotMeasuredError as reason:
-        return {}, {claim.name: str(reason) for claim in CLAIMS}
     measured: dict[str, Effect] = {}
     reasons: dict[str, str] = {}
     for claim in CLAIMS:
-        if reading not in claim.measures:
-            reasons[claim.name] = "this reading does not apply"
-            continue
         try:
+            read = READINGS[reading](trainings)  # for each claim anew: the curves that it has read are let go with it
+            if reading not in claim.measures:
+                raise NotMeasuredError("this reading does not apply")
             measured[claim.name] = widen(claim.measures[reading](read, rules), rules)
         except NotMeasuredError as reason:
             reasons[claim.name] = str(reason)

@@ -75,7 +75,7 @@ def _collect_pairs(comparison: Comparison, epochs: np.ndarray, pairs: int) -> di
 def _collect_rates(comparison: Comparison, epochs: np.ndarray) -> list[dict[str, Any]]:
     """Return of each rate and arm mean, lower and upper end of the interval, (3, E) in 1/65535, and what they show."""
     sweeps = comparison.trainings.sweeps
-    best = {arm: sweep.final_accuracy().mean(axis=0).argmax() for arm, sweep in sweeps.items()}
+    best = {arm: sweep.final_accuracy.mean(axis=0).argmax() for arm, sweep in sweeps.items()}
     collected = []
     for number, lr in enumerate(sweeps["bn"].rates):
         pair = [sweeps[arm].at(lr).val_accuracy for arm in ARMS]  # (E, S) each
@@ -164,7 +164,7 @@ def _target(pair: Sequence[np.ndarray], comparison: Comparison) -> float | None:
 
 def _shown_epochs(comparison: Comparison) -> np.ndarray:
     """Return the epochs that curves show: all of them, or evenly spaced ones with the first and the last."""
-    last = len(comparison.trainings.at_lr()[0].val_accuracy) - 1
+    last = len(comparison.mean_curves["bn"]) - 1
     return np.unique(np.linspace(0, last, min(last + 1, MOST_EPOCHS)).round().astype(int))
 
 
