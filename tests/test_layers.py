@@ -1,5 +1,9 @@
 """The oracle: autograd, through the very same layers."""
 
+import copy
+import pickle
+from collections.abc import Callable
+
 import pytest
 import torch
 from conftest import normalization
@@ -82,3 +86,39 @@ def test_selected_replicas_are_copies(widths: str) -> None:
     with torch.no_grad():
         chosen.linear1.weight += 1
     assert not torch.equal(chosen.linear1.weight[0], network.linear1.weight[3])
+
+
+MOVES: dict[str, Callable[[nn.Sequential], nn.Sequential]] = {
+    "flattened": lambda network: [flatten_parameters(network), network][1],
+    "another dtype": lambda network: network.float().double(),
+    "copied": copy.deepcopy,
+    "sent to a worker": lambda network: pickle.loads(pickle.dumps(network)),
+    "selected": lambda network: select(network, slice(1, 4)),
+}
+
+
+@pytest.mark.parametrize("move", MOVES)
+@pytest.mark.parametrize("widths", WIDTHS)
+@torch.no_grad()
+def test_layers_follow_their_parameters_wherever_these_lie(widths: str, move: str) -> None:
+    network = replicas(widths, "batch").eval()
+    x = torch.randn(5, 2, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    network(x)  # remembers where they lie
+    moved = MOVES[move](network)
+    x = x[: len(next(moved.parameters()))]
+    for tensor in moved.parameters():
+        tensor.mul_(1.5)
+    moved.get_submodule("bn1").running_mean.add_(0.5)
+    for number, output in enumerate(moved(x)):
+        torch.testing.assert_close(output.T, unstack(moved, number).eval()(x[number].T))
+
+
+@torch.no_grad()
+def test_gradients_are_written_where_they_lie_now() -> None:
+    network = replicas("narrow", "batch").train()
+    x, y = torch.randn(5, 2, 8, dtype=torch.float64), torch.zeros(5, 8, dtype=torch.long)
+    flatten_parameters(network)
+    write_gradient(network, x, y)
+    flat = flatten_parameters(network)
+    write_gradient(network, x, y)
+    assert flat.grad.count_nonzero() > flat.numel() / 2

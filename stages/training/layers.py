@@ -189,7 +189,7 @@ class StackedDropout(Stacked):
 
 def relu_backward(grad: Tensor, x: Tensor, output: Tensor) -> Tensor:
     """The derivative is 1 where the output is above 0, else 0."""
-    return aten.threshold_backward(grad, output, 0)
+    return aten.threshold_backward.grad_input(grad, output, 0, grad_input=grad)  # in place: nobody else has it
 
 
 def leaky_relu_backward(grad: Tensor, x: Tensor, output: Tensor) -> Tensor:
