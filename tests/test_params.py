@@ -374,11 +374,8 @@ HUGE = 10**12
         ({"bn__eps": 1e-60}, "bn.eps = 1e-60: expected a number from 1e-30 to 1e10"),
         ({"bn__eps": 1e60}, r"bn.eps = 1e\+60: expected a number from 1e-30 to 1e10"),
         ({"evidence__smallest_effect__steadier": 1e300}, "steadier = 1e\\+300: expected .* above 0, up to 1e10"),
-        (
-            {"seeds": HUGE},
-            r"seeds = 1000000000000 with epochs = 200 and 7 learning rates would take at least [\d,]+ GB",
-        ),
-        ({"epochs": HUGE}, r"seeds = 64 with epochs = 1000000000000 and 7 .* would take at least [\d,]+ GB of memory"),
+        ({"seeds": HUGE}, "seeds = 1000000000000 with epochs = 200 would take at least 6,432,000 GB of memory"),
+        ({"epochs": HUGE}, "seeds = 64 with epochs = 1000000000000 would take at least 2,048,000 GB of memory"),
         (
             {"data__samples": HUGE},
             r"data.samples = 1000000000000 would take at least 24,000 GB of memory: expected less",

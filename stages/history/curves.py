@@ -1,14 +1,12 @@
 """From tables of every seed to what people look at: one row per epoch or learning rate, one number per seed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
 from stages import MEASURES
 from stages.history.moments import Moments
-
-QUARTILES = {"": 0.5, "_ci_low": 0.25, "_ci_high": 0.75}  # of a column's name: the suffix
 
 
 def summarize_epochs(history: pd.DataFrame, lr: float) -> pd.DataFrame:
@@ -32,20 +30,6 @@ def tabulate_curves(moments: Mapping[str, Moments]) -> pd.DataFrame:
         mean, low, high = moments[name].interval()
         curves |= {name: mean, f"{name}_ci_low": low, f"{name}_ci_high": high}
     return pd.DataFrame(curves)
-
-
-def summarize_quartiles(diagnostics: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """Return one row per epoch: `epoch`, and of each measure the median over seeds and the quartiles around it.
-
-    Columns: NAME, NAME_ci_low, NAME_ci_high. Medians, for a few networks have values thousands of times the others'.
-    Values that are not defined are left out.
-    """
-    finite = diagnostics[["epoch", *names]].replace([np.inf, -np.inf], np.nan)
-    by_epoch = finite.groupby("epoch")[list(names)]
-    parts = []
-    for suffix, quantile in QUARTILES.items():
-        parts.append(by_epoch.quantile(quantile).add_suffix(suffix))
-    return pd.concat(parts, axis="columns").reset_index()
 
 
 def by_epoch_and_seed(history: pd.DataFrame, lr: float, measure: str) -> np.ndarray:

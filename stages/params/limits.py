@@ -10,7 +10,7 @@ from stages import InputError, shorten
 from stages.params.schema import Params
 
 BYTES_PER_PARAMETER = 16  # the weight, its gradient, and two means of it that Adam keeps
-HISTORY, DIAGNOSTICS = 4 * 8, 8 * 8  # bytes of a network after an epoch, as `compare` holds them
+MEASURES = 2 * 2 * 8  # bytes of a pair after an epoch: of either arm two measures, as `compare` holds them
 
 
 def check_memory(params: Params) -> None:
@@ -25,10 +25,8 @@ def check_memory(params: Params) -> None:
     for key, hidden in {"model.hidden": params.model.hidden, "bn.hidden": params.bn.hidden or []}.items():
         needed = _network_bytes(hidden, features=1) * len(params.rates)
         lines += _too_much(f"{key} = {shorten(hidden)}", needed)
-    rates = len(params.rates)
-    networks = f"seeds = {shorten(params.seeds)} with epochs = {shorten(params.epochs)} and {rates} learning rates"
-    per_pair = 2 * (params.epochs + 1) * (rates * HISTORY + DIAGNOSTICS)
-    lines += _too_much(networks, params.seeds * per_pair)
+    pairs = f"seeds = {shorten(params.seeds)} with epochs = {shorten(params.epochs)}"
+    lines += _too_much(pairs, params.seeds * (params.epochs + 1) * MEASURES)
     if lines:
         raise InputError("\n".join(lines))
 
