@@ -364,6 +364,27 @@ def jax_nested(task: Task) -> Run | None:
     return jax_vmap(task, nested=True)
 
 
+def matrix_products(task: Task) -> Run:
+    """Do nothing but products of 512 x 512, of as many operations as those of the dense layers: the bound of one core.
+
+    Two operations for each weight, row and product: in a step one forward and two backward, of which the first layer
+    needs one; and one forward when losses and accuracies are measured.
+    """
+    import torch
+
+    weights = [inputs * outputs for inputs, outputs in pairwise(task.widths)]
+    steps = len(task.train[1]) * (3 * sum(weights) - weights[0])
+    measuring = (len(task.train[1]) + len(task.val[1])) * sum(weights)
+    operations = 2 * task.networks * task.epochs * (steps + measuring)
+    left, right, product = torch.randn(3, 512, 512).unbind()
+
+    def run() -> None:
+        for _ in range(max(1, round(operations / (2 * 512**3)))):
+            torch.mm(left, right, out=product)
+
+    return run
+
+
 PEERS = {  # in the order of the table
     "PyTorch, DataLoader loop": dataloader,
     "PyTorch, plain loop": plain_loop,
@@ -375,6 +396,7 @@ PEERS = {  # in the order of the table
     "JAX, jit(vmap(vmap(scan))): batches drawn once per seed": jax_nested,
     "this project": stacked,
     "this project, with exact statistics beside running averages": stacked_exact,
+    "the matrix products alone": matrix_products,
 }
 NEEDS = {lightning: "lightning", skorch: "skorch", keras: "keras", jax_vmap: "jax", jax_nested: "jax"}
 ONE_AT_A_TIME = {dataloader, plain_loop, lightning, skorch, keras}
