@@ -11,7 +11,7 @@ from stages.training.network import FrozenNorm
 
 
 class NormViews(NamedTuple):
-    """Of R batch norm layers as one: everything as (R * F,), in the order of memory."""
+    """Of R batch norm layers as one: all as (R * F,), in the order of memory, but the number of `batches` (R,)."""
 
     weight: Tensor | None
     bias: Tensor | None
@@ -19,6 +19,7 @@ class NormViews(NamedTuple):
     running_var: Tensor
     weight_grad: Tensor | None
     bias_grad: Tensor | None
+    batches: Tensor
 
 
 class StackedBatchNorm(Stacked):
@@ -41,6 +42,7 @@ class StackedBatchNorm(Stacked):
         self.bias = _stack_parameters([layer.bias for layer in layers])
         for name in ("running_mean", "running_var", "num_batches_tracked"):
             self.register_buffer(name, torch.stack([layer.get_buffer(name) for layer in layers]))
+        self.of_batch: list[Tensor] = []  # mean and 1 / deviation of the last batch in training mode, (R * F,) each
 
     def make_views(self) -> NormViews:
         weight, bias = self.weight, self.bias
@@ -51,14 +53,15 @@ class StackedBatchNorm(Stacked):
             self._flat(self.running_var),
             None if weight is None or weight.grad is None else self._flat(weight.grad),
             None if bias is None or bias.grad is None else self._flat(bias.grad),
+            self.num_batches_tracked,
         )
 
     def forward(self, x: Tensor) -> Tensor:
         """(R, F, B) -> (R, F, B)."""
         views = self.views()
         if self.training:
-            self.num_batches_tracked.add_(1)
-        output, *self.of_batch = torch.native_batch_norm(
+            views.batches.add_(1)
+        output, *of_batch = torch.native_batch_norm(
             self._as_one_layer(x),
             views.weight,
             views.bias,
@@ -68,6 +71,7 @@ class StackedBatchNorm(Stacked):
             momentum=self._momentum(),
             eps=self.eps,
         )
+        self.of_batch[:] = of_batch  # in place: a module takes 4 microseconds to set an attribute
         return self._as_replicas(output, x)
 
     def forward_exact(self, x: Tensor, rows: int) -> Tensor:
