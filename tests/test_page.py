@@ -332,6 +332,14 @@ def test_pairs_have_the_colour_of_the_better_arm(comparison: Comparison) -> None
     assert tuple(dots.get_facecolors()[2]) == pytest.approx(green)
 
 
+@pytest.mark.parametrize(("number", "pictures"), [(figures.MOST_DOTS, 0), (figures.MOST_DOTS + 1, 1)])
+def test_the_dots_of_many_pairs_are_one_picture(comparison: Comparison, number: int, pictures: int) -> None:
+    pairs = pd.DataFrame({"difference": np.linspace(-1, 1, number)})
+    svg = figures.render_svg(lambda axes: figures.draw_pairs(axes, pairs, comparison.difference))
+    assert svg.count("<image") == pictures
+    assert len(svg) < 200_000
+
+
 def test_quartiles_by_hand() -> None:
     values = np.array([[1.0, 1000.0, 3.0, np.nan, 2.0], [np.inf, 4.0, np.nan, -np.inf, np.nan], [np.nan] * 5])
     quartiles = find_quartiles(values)

@@ -25,6 +25,7 @@ TWO_CLASSES = ("royalblue", "tomato")  # those of the surface under them: blue f
 TITLE_WIDTH = 100  # letters
 PHONE = 4.2, 3.0  # inches of a panel: on a screen 390 pixels wide its letters are 12 pixels high
 MOST_NAMES = 12  # in a legend
+MOST_DOTS = 1000  # in vector graphics, of 150 bytes each: more of them are a picture
 MOST_LETTERS = 24  # of a column or a class: a longer label would leave no room for what it labels
 Tables = Mapping[str, pd.DataFrame]  # arm -> table
 Labels = Mapping[str, str]
@@ -109,7 +110,9 @@ def draw_pairs(axes: Axes, pairs: pd.DataFrame, difference: PairedDifference) ->
     axes.axhspan(difference.ci_low, difference.ci_high, color="gray", alpha=0.25, linewidth=0)
     axes.axhline(difference.estimate, color="gray", label="mean difference and its interval")
     axes.axhline(0, color="gray", linestyle=":", label="no difference")
-    axes.scatter(range(1, len(ordered) + 1), ordered, c=colors.tolist(), s=18, zorder=3)
+    axes.scatter(
+        range(1, len(ordered) + 1), ordered, c=colors.tolist(), s=18, zorder=3, rasterized=len(ordered) > MOST_DOTS
+    )
     axes.set(xlabel="pairs, from the lowest difference to the highest", ylabel="difference in validation accuracy")
     axes.legend(loc="best", edgecolor="none")
 
