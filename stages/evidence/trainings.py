@@ -100,7 +100,9 @@ class Sweep:
     def without(self, seeds: Set[int]) -> "Sweep":
         """Return the sweep without some seeds."""
         kept = _others(self.seeds, seeds)
-        return replace(self, seeds=self.seeds[kept], read=lambda name, place: _select(self.read(name, place), kept))
+        return replace(
+            self, seeds=self.seeds[kept], read=lambda name, place: np.compress(kept, self.read(name, place), axis=1)
+        )
 
 
 @dataclass(frozen=True)
@@ -134,17 +136,12 @@ class Inside:
     def without(self, seeds: Set[int]) -> "Inside":
         """Return the diagnostics without some seeds."""
         kept = _others(self.seeds, seeds)
-        return Inside(self.seeds[kept], lambda name: _select(self.read(name), kept))
+        return Inside(self.seeds[kept], lambda name: np.compress(kept, self.read(name), axis=1))
 
 
 def _others(seeds: np.ndarray, left_out: Set[int]) -> np.ndarray:
     """Return which seeds are not left out, (S,)."""
     return ~np.isin(seeds, list(left_out))
-
-
-def _select(values: np.ndarray, seeds: np.ndarray) -> np.ndarray:
-    """Return values (E, S) of some seeds, in the order in memory that sums have where all are there."""
-    return np.ascontiguousarray(values[:, seeds])
 
 
 @dataclass(frozen=True)
