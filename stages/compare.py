@@ -38,8 +38,7 @@ def main() -> None:
         report = summary.format_report(comparison)
         for arm in ARMS:
             run.link_arm_run(arm, files.RESULTS / arm / "history.parquet")
-        for name, verdict in summary.collect_tags(comparison.judgements).items():
-            run.set_tag(name, verdict)
+        run.set_tags(summary.collect_tags(comparison.judgements))
         run.describe(f"```\n{report}\n```", files.RESULTS / "report.html")
         run.log_summary(summary.collect_numbers(comparison))
         run.log_artifacts(*written)

@@ -77,11 +77,19 @@ def test_a_stage_logs_params_tags_epochs_and_children(store: MlflowClient, tmp_p
         run.wait_until_open()
         log_epochs(run, 1010)  # more than one call takes
         run.set_tag("history.md5", "abc")
+        run.set_tags({"a": "1", "b": "2"})
     logged = runs(store)
     parent = logged["bn (sunny-day)"]
     assert parent.info.status == "FINISHED"
     assert parent.data.params == {key: str(value) for key, value in PARAMS.items()}
-    expected = {"dvc.stage": "train_bn", "dvc.exp.name": "sunny-day", "arm": "bn", "history.md5": "abc"}
+    expected = {
+        "dvc.stage": "train_bn",
+        "dvc.exp.name": "sunny-day",
+        "arm": "bn",
+        "history.md5": "abc",
+        "a": "1",
+        "b": "2",
+    }
     assert expected.items() <= parent.data.tags.items()
     points = store.get_metric_history(parent.info.run_id, "val_accuracy")
     assert [(point.step, point.value) for point in points] == [(epoch, epoch / 10) for epoch in range(1010)]

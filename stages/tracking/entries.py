@@ -92,6 +92,11 @@ def set_tag(store: "Store", name: str, value: str) -> None:
     store.client.set_tag(store.run.id, name, value)
 
 
+def set_tags(store: "Store", tags: dict[str, str]) -> None:
+    """Set several tags of the run, at most 100, at once: each call waits for the disk."""
+    store.set_tags(tags)
+
+
 def link_arm_run(store: "Store", arm: str, history_md5: str) -> None:
     """Tag the run with the id of the arm's run that wrote this history."""
     link_newest_arm_run(store.client, store.run, arm, history_md5)
@@ -106,6 +111,7 @@ SENT = (
     log_network,
     log_artifact,
     set_tag,
+    set_tags,
     link_arm_run,
 )
 BY_NAME: dict[str, Callable[..., None]] = {function.__name__: function for function in SENT}
@@ -117,5 +123,6 @@ WORDS: dict[Callable[..., None], str] = {
     log_network: "model",
     log_artifact: "files",
     set_tag: "tags",
+    set_tags: "tags",
     link_arm_run: "links",
 }

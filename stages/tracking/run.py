@@ -85,6 +85,10 @@ class StageRun:
         """Set a tag of the run."""
         self._background.send(entries.set_tag, name, value)
 
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Set several tags of the run at once, at most 100."""
+        self._background.send(entries.set_tags, dict(tags))
+
     def describe(self, text: str, *made: str | Path) -> None:
         """Describe the run in Markdown, and how to get its files back: no other parameters make all of `made`."""
         self.set_tag("mlflow.note.content", f"{text}\n\n{_how_to_restore(made)}")

@@ -11,7 +11,7 @@ from typing import Any
 import mlflow
 import pandas as pd
 from filelock import FileLock
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.types import ColSpec, DataType, Schema
@@ -71,6 +71,10 @@ class Store:
         )
         tags = [InputTag("mlflow.data.context", context)]
         self.client.log_inputs(self.run.id, [DatasetInput(dataset, tags)])
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Set several tags of the run in one call."""
+        self.client.log_batch(self.run.id, tags=[RunTag(name, value) for name, value in tags.items()])
 
     def log_artifact(self, file: Path) -> None:
         """Log a file of the run."""
