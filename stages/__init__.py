@@ -1,5 +1,6 @@
 """The stages of the pipeline, which DVC runs from the repository root as `python -m stages.NAME`."""
 
+import gc
 import reprlib
 import sys
 from collections.abc import Callable
@@ -50,6 +51,7 @@ def run_stage(main: Callable[[], None]) -> None:
     """
     try:
         main()
+        gc.freeze()  # at its end Python would look through all of it for garbage, for a quarter of a second
     except KeyboardInterrupt:
         print(INTERRUPTED, file=sys.stderr)
         raise SystemExit(130) from None

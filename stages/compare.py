@@ -30,11 +30,12 @@ def main() -> None:
     params = load_params()
     tell_changes(params)
     with track_stage("compare", params.flat(), tags={}) as run:
-        from stages.evidence import files, summary  # SciPy and Matplotlib are imported while MLflow connects
+        from stages.evidence import files, gallery, summary  # SciPy and Matplotlib are imported while MLflow connects
 
         comparison = files.read_comparison(params)
+        pictures = gallery.draw_all(comparison)
         run.wait_until_open()
-        written = files.write_results(comparison, params.flat())
+        written = files.write_results(comparison, pictures, params.flat())
         report = summary.format_report(comparison)
         for arm in ARMS:
             run.link_arm_run(arm, files.RESULTS / arm / "history.parquet")

@@ -12,8 +12,6 @@ import importlib.util
 import logging
 import os
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
@@ -21,6 +19,7 @@ from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from stages import InputError, shorten
+from stages.forks import watch_parent
 
 ENGINES = ("auto", "inline", "loky", "dask")
 DEVICES = ("auto", "cpu", "cuda")
@@ -29,7 +28,6 @@ DEVICES = ("auto", "cpu", "cuda")
 STEPS_WORTH_WORKERS = 2000
 DEATHS = 3  # of workers, until it must be the work that kills them
 SECONDS_TO_CONNECT = SECONDS_TO_FIND_WORKERS = 10
-SECONDS_TO_NOTICE = 0.5  # for a worker, that its parent is gone
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -105,7 +103,7 @@ def _run_on_loky(function: Callable[[Task], Result], tasks: Sequence[Task]) -> I
     from joblib import Parallel, delayed, parallel_config  # a third of a second that `inline` spares
 
     workers = min(len(tasks), count_cores())  # joblib would start one for every core, whatever there is to do
-    with parallel_config(n_jobs=workers, backend="loky", initializer=_watch_parent, initargs=(os.getpid(),)):
+    with parallel_config(n_jobs=workers, backend="loky", initializer=watch_parent, initargs=(os.getpid(),)):
         run_all = Parallel(return_as="generator", batch_size=1)
         yield from run_all(delayed(function)(task) for task in tasks)
 
@@ -137,17 +135,6 @@ def _wait_for(client: Any, future: Any) -> Any:
             client.wait_for_workers(1, timeout=SECONDS_TO_FIND_WORKERS)  # those that died may come back
         except TimeoutError:
             raise _refuse_address("the scheduler has no workers any more") from None
-
-
-def _watch_parent(parent: int) -> None:
-    """Let this process, a worker of loky's, end with its parent: by itself it would wait for more work."""
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-
-
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(SECONDS_TO_NOTICE)
-    os._exit(1)  # nobody is left to hear of it
 
 
 def _too_many_deaths(engine: str, deaths: int, way_out: str) -> InputError:

@@ -1,5 +1,6 @@
 """Figures and report of a small made-up experiment. Its page in a browser: tests/test_page_in_browser.py."""
 
+import io
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -70,25 +71,22 @@ def make_layer_gradients(random: np.random.Generator) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def pictures(comparison: Comparison, tmp_path_factory: pytest.TempPathFactory) -> list[Picture]:
-    return draw_all(comparison, tmp_path_factory.mktemp("pictures"))
+def pictures(comparison: Comparison) -> list[Picture]:
+    return draw_all(comparison)
 
 
-def names_of_figures(comparison: Comparison, folder: Path) -> list[str]:
+def names_of_figures(comparison: Comparison) -> list[str]:
     """Return the names of the figures that a comparison has; nothing is drawn."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(figures, "save_figure", Mock())
         patch.setattr(figures, "render_svg", Mock(return_value="<svg/>"))
-        return [picture.path.stem for picture in draw_all(comparison, folder)]
+        return [Path(picture.name).name for picture in draw_all(comparison)]
 
 
-def draw(comparison: Comparison, name: str, folder: Path) -> Picture:
+def draw(comparison: Comparison, name: str) -> Picture:
     """Draw one figure, as a file and for the page."""
-    (folder / "figures").mkdir(exist_ok=True)
     by_name = {figure.name: figure for figure in FIGURES}
-    picture = by_name[f"figures/{name}"].save(comparison, folder)
-    assert picture.path.exists()
-    return picture
+    return by_name[f"figures/{name}"].render(comparison)
 
 
 def titles_of(comparison: Comparison) -> dict[str, str]:
@@ -97,14 +95,14 @@ def titles_of(comparison: Comparison) -> dict[str, str]:
 
 
 def test_every_figure_is_drawn_at_its_size_under_its_title(comparison: Comparison, pictures: list[Picture]) -> None:
-    assert [picture.path.stem for picture in pictures] == [
+    assert [Path(picture.name).name for picture in pictures] == [
         *("comparison", "pairs", "boundaries", "learning_rates"),
         *("covariate_shift", "landscape", "layer_gradients", "dead_layers"),
     ]
     for picture in pictures:
-        with Image.open(picture.path) as image:
+        with Image.open(io.BytesIO(picture.png)) as image:
             assert image.size == (960, 600)
-    assert {picture.path.stem: picture.title for picture in pictures} == titles_of(comparison)
+    assert {Path(picture.name).name: picture.title for picture in pictures} == titles_of(comparison)
 
 
 def test_a_title_states_the_finding(comparison: Comparison) -> None:
@@ -135,13 +133,13 @@ def test_a_ratio_is_written_out_where_it_can_be_read() -> None:
     assert [_round(ratio) for ratio in (0.0123, 4.56, 123.4, 2.9e12)] == ["0.012", "4.6", "123", "2.9e+12"]
 
 
-def test_more_than_two_features_have_no_boundaries(comparison: Comparison, tmp_path: Path) -> None:
+def test_more_than_two_features_have_no_boundaries(comparison: Comparison) -> None:
     nothing = pd.DataFrame(columns=["x1", "x2", "probability"])
     wide = replace(comparison, surfaces=dict.fromkeys(ARMS, nothing))
-    assert set(titles_of(comparison)) - set(names_of_figures(wide, tmp_path)) == {"boundaries"}
+    assert set(titles_of(comparison)) - set(names_of_figures(wide)) == {"boundaries"}
 
 
-def test_of_more_classes_the_regions_are_drawn(comparison: Comparison, tmp_path: Path) -> None:
+def test_of_more_classes_the_regions_are_drawn(comparison: Comparison) -> None:
     axis = np.linspace(-1, 1, 5)
     surface = pd.DataFrame([(x, y, int(x > 0) + int(y > 0)) for x in axis for y in axis])
     rows = comparison.val.assign(label=[0, 2])
@@ -151,8 +149,8 @@ def test_of_more_classes_the_regions_are_drawn(comparison: Comparison, tmp_path:
         val=rows,
         classes=["red", "_white", "rosé $"],
     )
-    assert "boundaries" in names_of_figures(wine, tmp_path)
-    draw(wine, "boundaries", tmp_path)
+    assert "boundaries" in names_of_figures(wine)
+    draw(wine, "boundaries")
     panels = Figure().subplots(1, 2)
     figures.draw_boundaries(panels, wine.surfaces, dict.fromkeys(ARMS, wine.val), wine.classes, BATCH_NORM.labels)
     names = [text.get_text() for text in panels[1].get_legend().get_texts()]
@@ -166,7 +164,7 @@ def test_of_more_classes_the_regions_are_drawn(comparison: Comparison, tmp_path:
 
 
 @pytest.mark.parametrize("contrast", [describe_contrast("layer"), describe_contrast("none", [2], [3])])
-def test_figures_and_report_name_the_arms(comparison: Comparison, contrast: Contrast, tmp_path: Path) -> None:
+def test_figures_and_report_name_the_arms(comparison: Comparison, contrast: Contrast) -> None:
     other = compare_arms(
         replace(comparison.trainings, contrast=contrast),
         RULES,
@@ -180,7 +178,7 @@ def test_figures_and_report_name_the_arms(comparison: Comparison, contrast: Cont
     for name in ("learning_rates", "dead_layers", "boundaries", "covariate_shift", "landscape"):
         assert contrast.apart[0] in titles[name]
         assert contrast.apart[1] in titles[name]
-    text = render_report(other, [draw(other, "boundaries", tmp_path)], {}).replace("\n", " ")
+    text = render_report(other, [draw(other, "boundaries")], {}).replace("\n", " ")
     assert f"a pair {contrast.pair}." in text
     assert f"A difference is {contrast.labels['bn']} minus {contrast.labels['baseline']}" in text
     own = text.split('<script type="application/json"')[0].replace("Batch normalization, put to the test", "")
@@ -208,29 +206,29 @@ def test_a_sweep_of_one_rate_says_that_it_did_not_measure(comparison: Comparison
     )
 
 
-def test_what_is_not_a_number_is_drawn_all_the_same(comparison: Comparison, tmp_path: Path) -> None:
+def test_what_is_not_a_number_is_drawn_all_the_same(comparison: Comparison) -> None:
     lost = {
         arm: change_inside(inside, input_shift=np.nan, beta_smoothness=np.inf, loss_range=0.0)
         for arm, inside in comparison.trainings.diagnostics.items()
     }
     broken = replace(comparison, trainings=replace(comparison.trainings, diagnostics=lost))
-    draw(broken, "covariate_shift", tmp_path)
-    assert draw(broken, "landscape", tmp_path).title == "Roughness of the loss along the gradient: not measured"
+    draw(broken, "covariate_shift")
+    assert draw(broken, "landscape").title == "Roughness of the loss along the gradient: not measured"
 
 
-def test_names_of_columns_are_not_mathematics(comparison: Comparison, tmp_path: Path) -> None:
+def test_names_of_columns_are_not_mathematics(comparison: Comparison) -> None:
     named = {"x1": "cost_$", "x2": "gain_$_$"}
     surfaces = {arm: surface.rename(columns=named) for arm, surface in comparison.surfaces.items()}
     renamed = replace(comparison, surfaces=surfaces, val=comparison.val.rename(columns=named))
-    draw(renamed, "boundaries", tmp_path)
+    draw(renamed, "boundaries")
 
 
-def test_long_names_leave_room_for_the_figure(comparison: Comparison, tmp_path: Path) -> None:
+def test_long_names_leave_room_for_the_figure(comparison: Comparison) -> None:
     named = {"x1": "w" * 300, "x2": "h" * 300}
     surfaces = {arm: surface.rename(columns=named) for arm, surface in comparison.surfaces.items()}
     val = comparison.val.rename(columns=named)
     renamed = replace(comparison, surfaces=surfaces, val=val, classes=["a" * 300, "b" * 300])
-    draw(renamed, "boundaries", tmp_path)  # Matplotlib warns where nothing is left of the Axes: that is an error
+    draw(renamed, "boundaries")  # Matplotlib warns where nothing is left of the Axes: that is an error
     panels = Figure().subplots(1, 2)
     figures.draw_boundaries(panels, surfaces, dict.fromkeys(surfaces, val), renamed.classes, BATCH_NORM.labels)
     assert panels[0].get_xlabel() == "w" * 21 + "..."

@@ -7,7 +7,7 @@ import io
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -31,7 +31,7 @@ Tables = Mapping[str, pd.DataFrame]  # arm -> table
 Labels = Mapping[str, str]
 
 
-def save_figure(path: str | Path, draw: Callable[..., Any], title: str, caption: str, panels: int = 1) -> None:
+def save_figure(path: Path | BinaryIO, draw: Callable[..., Any], title: str, caption: str, panels: int = 1) -> None:
     """Write a PNG of 960 x 600 pixels: what `draw` draws, given the Axes of each panel, under the finding."""
     figure = Figure(figsize=(8, 5), dpi=120, layout="constrained")
     draw(*figure.subplots(1, panels, squeeze=False)[0])

@@ -11,7 +11,7 @@ import pandas as pd
 from stages import ARMS
 from stages.evidence.comparison import Comparison, compare_arms
 from stages.evidence.effects import Rules
-from stages.evidence.gallery import draw_all
+from stages.evidence.gallery import Picture
 from stages.evidence.networks import Networks, count_logits, count_parameters
 from stages.evidence.page.render import render_report
 from stages.evidence.summary import collect_metrics, tabulate_claims
@@ -50,7 +50,7 @@ def read_comparison(params: Params) -> Comparison:
     )
 
 
-def write_results(comparison: Comparison, params: Mapping[str, Any]) -> list[Path]:
+def write_results(comparison: Comparison, pictures: Sequence[Picture], params: Mapping[str, Any]) -> list[Path]:
     """Write all files of the stage, and return their paths; the report lists `params`."""
     metrics = json.dumps(collect_metrics(comparison), indent=2, allow_nan=False) + "\n"
     claims = tabulate_claims(comparison.judgements, comparison.trainings.contrast)
@@ -60,9 +60,8 @@ def write_results(comparison: Comparison, params: Mapping[str, Any]) -> list[Pat
     metrics_json.write_text(metrics, encoding="utf-8")
     claims.to_csv(claims_csv, index=False, lineterminator="\n")
     comparison.pairs.to_csv(pairs_csv, lineterminator="\n")
-    pictures = draw_all(comparison, RESULTS)
     report_html.write_text(render_report(comparison, pictures, params), encoding="utf-8")
-    return [*written, *(picture.path for picture in pictures)]
+    return [*written, *(picture.save(RESULTS) for picture in pictures)]
 
 
 def _read_networks(params: Params, val: pd.DataFrame, classes: Sequence[str]) -> Networks:

@@ -4,6 +4,7 @@ A new figure is a function that draws (stages/evidence/figures.py), one that fin
 (stages/evidence/titles.py), one here that gives the first what it draws, and a row of FIGURES.
 """
 
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +14,7 @@ from matplotlib.axes import Axes
 
 from stages.evidence import figures, tables, titles
 from stages.evidence.comparison import Comparison
+from stages.forks import share_with_fork
 from stages.history.curves import median_seed
 
 SHIFTS = {
@@ -32,17 +34,25 @@ QUARTILES = "median over seeds and the middle half of them, on one batch per epo
 
 @dataclass(frozen=True)
 class Picture:
-    """One figure that was saved: where it is, what it finds, and two sentences on how to read it.
+    """One figure that was drawn: its `name` as in `FigureSpec`, what it finds, and two sentences on how to read it.
 
-    `svg` is the same for the page, without title and caption; None where there is nothing to see but what the title
-    says.
+    `png` is the file; `svg` the same for the page, without title and caption; None where there is nothing to see but
+    what the title says.
     """
 
-    path: Path
+    name: str
     title: str
     caption: str
     reading: str
+    png: bytes
     svg: str | None
+
+    def save(self, folder: Path) -> Path:
+        """Write the file, and return where it is."""
+        path = folder / f"{self.name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(self.png)
+        return path
 
 
 @dataclass(frozen=True)
@@ -64,21 +74,21 @@ class FigureSpec:
     applies: Callable[[Comparison], bool] = lambda comparison: True
     is_empty: Callable[[Comparison], bool] = lambda comparison: False
 
-    def save(self, comparison: Comparison, folder: Path) -> Picture:
-        """Write the figure as PNG, and return it."""
-        path = folder / f"{self.name}.png"
+    def render(self, comparison: Comparison) -> Picture:
+        """Return the figure of a comparison."""
         title, words = self.title(comparison), _words(comparison)
         caption = self.caption.format(**words)
         draw = partial(self.draw, comparison)
-        figures.save_figure(path, draw, title, caption, self.panels)
+        png = io.BytesIO()
+        figures.save_figure(png, draw, title, caption, self.panels)
         svg = None if self.is_empty(comparison) else figures.render_svg(draw, self.panels)
-        return Picture(path, title, caption, self.reading.format(**words), svg)
+        return Picture(self.name, title, caption, self.reading.format(**words), png.getvalue(), svg)
 
 
-def draw_all(comparison: Comparison, folder: Path) -> list[Picture]:
-    """Write all figures into `folder`; return them in the order to show them in."""
-    (folder / "figures").mkdir(parents=True, exist_ok=True)
-    return [figure.save(comparison, folder) for figure in FIGURES if figure.applies(comparison)]
+def draw_all(comparison: Comparison) -> list[Picture]:
+    """Return all figures, in the order to show them in."""
+    applying = [figure for figure in FIGURES if figure.applies(comparison)]
+    return share_with_fork(lambda figure: figure.render(comparison), applying)
 
 
 def _words(comparison: Comparison) -> dict[str, str]:
