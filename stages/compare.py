@@ -21,9 +21,14 @@ Writes  results/
 Logs    an MLflow run with these numbers and files, linked to the runs of both arms
 """
 
+import os
+
 from stages import ARMS, run_stage
 from stages.params import load_params, tell_changes
 from stages.tracking import track_stage
+
+# Of NumPy's products, which are small here: where others use the cores, threads wait longer than they compute.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def main() -> None:

@@ -1,7 +1,12 @@
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
+from conftest import ROOT
 from matplotlib.figure import Figure
 
 from stages import COLORS, MEASURES
@@ -155,3 +160,18 @@ def test_comparison_is_black_without_and_green_with() -> None:
     assert list(with_bn.get_ydata()) == [0.5, 0.8]
     assert majority.get_ydata()[0] == 0.55
     assert len(axes.collections) == 2  # the bands
+
+
+THREADS = """
+import stages.compare, numpy
+from threadpoolctl import threadpool_info
+print([pool["num_threads"] for pool in threadpool_info() if pool["internal_api"] == "openblas"])
+"""
+
+
+@pytest.mark.skipif(os.cpu_count() == 1, reason="there is one thread in any case")
+@pytest.mark.parametrize(("variables", "threads"), [({}, 1), ({"OPENBLAS_NUM_THREADS": "2"}, 2)])
+def test_compare_multiplies_in_one_thread_unless_it_is_told_otherwise(variables: dict[str, str], threads: int) -> None:
+    unset = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    command = [sys.executable, "-c", THREADS]
+    assert subprocess.check_output(command, cwd=ROOT, env=unset | variables, text=True) == f"[{threads}]\n"
