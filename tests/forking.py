@@ -88,7 +88,7 @@ class Program:
 
 
 def start_program(name: str, folder: Path, variables: Mapping[str, str]) -> Program:
-    """Start a module, as `python -m NAME`, or a file ending in .py: as a fork, and so the process that logs."""
+    """Start a module, as `python -m NAME`, or a file ending in .py, as a fork; it forks the process that logs."""
     ours, theirs = multiprocessing.Pipe(duplex=False)
     process = start_forking().Process(run_program, (name, folder, dict(variables), theirs))
     process.start()
@@ -105,8 +105,6 @@ def run_program(name: str, folder: Path, variables: dict[str, str], output: Conn
     os.environ.clear()
     os.environ.update(variables)
     importlib.reload(importlib.import_module("stages.tracking.environment"))
-    forkserver._forkserver.ensure_running = lambda: None  # what this process is a fork of has the next fork, too
-    multiprocessing.get_context = lambda method: Forking()
     if name.endswith(".py"):
         runpy.run_path(name, run_name="__main__")
     else:
