@@ -2,7 +2,7 @@
 
 Runs the stages themselves, each in a process of its own, at the default settings but for the number of seeds and of
 learning rates: eight, and for the most networks one too, where every network is half a pair that is judged and measured
-inside. Several blocks train on all cores. Takes half an hour. Writes benchmarks/growth.csv, draws
+inside (there with a tenth of the resamples: time is linear in them, and memory does not depend on them). Several blocks train on all cores. Takes half an hour. Writes benchmarks/growth.csv, draws
 benchmarks/growth.png. Processor time counts, which others on the machine disturb little; that of a stage includes
 MLflow's process and the workers. Memory is that of its largest process.
 """
@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[1]
 RATES = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0]
 SIZES = [(64, 8), (512, 8), (4096, 8), (65_536, 8), (65_536, 1)]  # networks of each arm, learning rates
 STAGES = ("train_baseline", "train_bn", "compare")
+RESAMPLES = 1000  # at one rate
 LIMIT = 2048  # MiB
 
 
@@ -43,6 +44,8 @@ def measure(networks: int, rates: list[float]) -> Iterator[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         params = yaml.safe_load((ROOT / "params.yaml").read_text())
         params |= {"seeds": networks // len(rates), "lr_sweep": rates}
+        if len(rates) == 1:
+            params["evidence"]["resamples"] = RESAMPLES
         Path(folder, "params.yaml").write_text(yaml.safe_dump(params))
         Path(folder, "data").mkdir()
         run("generate_data", folder)
