@@ -2,9 +2,10 @@
 
 Runs the stages themselves, each in a process of its own, at the default settings but for the number of seeds and of
 learning rates: eight, and for the most networks one too, where every network is half a pair that is judged and measured
-inside (there with a tenth of the resamples: time is linear in them, and memory does not depend on them). Several blocks train on all cores. Takes half an hour. Writes benchmarks/growth.csv, draws
-benchmarks/growth.png. Processor time counts, which others on the machine disturb little; that of a stage includes
-MLflow's process and the workers. Memory is that of its largest process.
+inside (with a tenth of the resamples: time is linear in them, and memory does not depend on them). Several blocks train
+on all cores. Takes half an hour. Writes benchmarks/growth.csv, draws benchmarks/growth.png. Processor time counts,
+which others on the machine disturb little; that of a stage includes MLflow's process and the workers. Memory is that of
+its largest process.
 """
 
 import os
