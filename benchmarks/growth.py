@@ -79,7 +79,15 @@ def draw(table: pd.DataFrame) -> None:
         for part, style in ((swept, line), (one_rate, alone)):
             time.plot(part["networks"], 1000 * part["seconds"] / part["networks"], **style)
             memory.plot(part["networks"], part["peak_mib"], **style)
-    memory.plot([], [], color="#808080", marker="o", linestyle="none", fillstyle="none", label="at one rate")
+    memory.plot(
+        [],
+        [],
+        color="#808080",
+        marker="o",
+        linestyle="none",
+        fillstyle="none",
+        label="at one rate (compare: a tenth of the resamples)",
+    )
     memory.axhline(LIMIT, color="#808080", linestyle=":", label="2 GiB")
     time.set(yscale="log", ylabel="processor time per network, ms", title="Processor time")
     memory.set(ylim=(0, 1.1 * LIMIT), ylabel="peak memory, MiB", title="Memory of the largest process")

@@ -37,13 +37,17 @@ def share_with_fork(function: Callable[[Task], Result], tasks: Sequence[Task]) -
     if context is None or os.environ.get("STUDY_ENGINE") == "inline":
         return [function(task) for task in tasks]
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_send_results, args=(ours, theirs, function, tasks[1::2]), daemon=True)
+    arguments = (os.getpid(), ours, theirs, function, tasks[1::2])
+    process = context.Process(target=_send_results, args=arguments, daemon=True)
     process.start()
     theirs.close()
     shared: list[Any] = [None] * len(tasks)
-    shared[::2] = [function(task) for task in tasks[::2]]
-    shared[1::2] = _receive(ours) or [function(task) for task in tasks[1::2]]
-    process.join()
+    try:
+        shared[::2] = [function(task) for task in tasks[::2]]
+        shared[1::2] = _receive(ours) or [function(task) for task in tasks[1::2]]
+    finally:
+        process.terminate()  # where something is wrong here, it may still work
+        process.join()
     return shared
 
 
@@ -54,15 +58,15 @@ def watch_parent(parent: int) -> None:
 
 def _receive(ours: Connection) -> Any:
     """Return what a fork sends; None where it was killed, or where something is wrong, which is then told here."""
-    with contextlib.suppress(EOFError):
+    with contextlib.suppress(EOFError, OSError):  # before a message, and in the middle of one
         return ours.recv()
 
 
 def _send_results(
-    ours: Connection, theirs: Connection, function: Callable[[Task], Result], tasks: Sequence[Task]
+    parent: int, ours: Connection, theirs: Connection, function: Callable[[Task], Result], tasks: Sequence[Task]
 ) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the stage says so, and ends this
-    watch_parent(os.getppid())
+    watch_parent(parent)
     ours.close()
     with contextlib.suppress(Exception):
         theirs.send([function(task) for task in tasks])

@@ -394,7 +394,8 @@ def test_a_diverged_replica_is_wrong_everywhere(tiny_tables: tuple[Table, Table]
 def test_large_tables_are_measured_in_parts(monkeypatch: pytest.MonkeyPatch, tiny_tables: tuple[Table, Table]) -> None:
     networks = build_replicas(Architecture(2, normalization=normalization()), Schedule([0.01], [0, 1], 0, 16)).double()
     whole = evaluate(networks, *tiny_tables)
-    monkeypatch.setattr("stages.training.evaluation.VALUES_IN_CACHE", 0)  # 32 rows at once
+    monkeypatch.setattr("stages.training.evaluation.LEAST_ROWS", 7)
+    monkeypatch.setattr("stages.training.evaluation.VALUES_IN_CACHE", 0)
     monkeypatch.setattr("stages.training.evaluation.VALUES_AT_ONCE", 2 * 54)  # those of one network
     for name, values in evaluate(networks, *tiny_tables).items():
         np.testing.assert_allclose(values, whole[name], rtol=1e-14)

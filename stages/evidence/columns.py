@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 from pyarrow import parquet
 
+ROWS_AT_ONCE = 2**20  # of a column of which all rows are looked at
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -41,7 +43,7 @@ class Columns:
             values = np.empty(last - first, file.schema_arrow.field(name).type.to_pandas_dtype())
             for group in np.flatnonzero((starts < last) & (ends > first)).tolist():
                 start, end = max(first, starts[group]), min(last, ends[group])
-                of_group = file.read_row_group(group, [name]).column(0).to_numpy()
+                of_group = file.read_row_group(group, [name], use_threads=False).column(0).to_numpy()
                 values[start - first : end - first] = of_group[start - starts[group] : end - starts[group]]
             return values
 
@@ -65,4 +67,7 @@ class Columns:
         return np.ascontiguousarray(values.T)
 
     def _distinct(self, name: str, rows: int) -> np.ndarray:
-        return np.unique(self.read(name, 0, rows))
+        parts = []
+        for first in range(0, rows, ROWS_AT_ONCE):
+            parts.append(np.unique(self.read(name, first, min(first + ROWS_AT_ONCE, rows))))
+        return np.unique(np.concatenate(parts))

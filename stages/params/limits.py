@@ -10,7 +10,7 @@ from stages import InputError, shorten
 from stages.params.schema import Params
 
 BYTES_PER_PARAMETER = 16  # the weight, its gradient, and two means of it that Adam keeps
-MEASURES = 2 * 2 * 8  # bytes of a pair after an epoch: of either arm two measures, as `compare` holds them
+BYTES_PER_PAIR = 2 * 2 * 8  # bytes of a pair after an epoch: of either arm two measures, as `compare` holds them
 
 
 def check_memory(params: Params) -> None:
@@ -26,7 +26,7 @@ def check_memory(params: Params) -> None:
         needed = _network_bytes(hidden, features=1) * len(params.rates)
         lines += _too_much(f"{key} = {shorten(hidden)}", needed)
     pairs = f"seeds = {shorten(params.seeds)} with epochs = {shorten(params.epochs)}"
-    lines += _too_much(pairs, params.seeds * (params.epochs + 1) * MEASURES)
+    lines += _too_much(pairs, params.seeds * (params.epochs + 1) * BYTES_PER_PAIR)
     if lines:
         raise InputError("\n".join(lines))
 

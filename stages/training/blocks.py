@@ -20,7 +20,7 @@ from stages.training.network import Architecture, build_network
 from stages.training.replicas import select
 from stages.training.tables import Table
 
-# Measured, benchmarks/blocks.md: larger blocks take up to a third less time per network, but leave cores none to share.
+# By benchmarks/blocks.md, larger blocks take up to a quarter less time per network, and leave cores none to share.
 REPLICAS_AT_ONCE = 512
 PARAMETERS_AT_ONCE = 2**20  # of all replicas of a block together; bounds the memory too
 

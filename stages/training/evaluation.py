@@ -16,6 +16,7 @@ from stages.training.replicas import count_replicas, select
 from stages.training.tables import Table, join
 
 VALUES_IN_CACHE = 2**19  # of one layer's outputs, for the rows that are evaluated at once (measured)
+LEAST_ROWS = 32  # at once, however many values they have
 VALUES_AT_ONCE = 2**20  # likewise where all rows are needed at once, for some of the replicas
 
 Measures = dict[str, np.ndarray]  # of each of `MEASURES`, or of `EXACT_MEASURES` too, a value for every replica
@@ -65,7 +66,7 @@ def _loss_and_accuracy(network: nn.Sequential, table: Table) -> tuple[Tensor, Te
     """Return the mean over all rows of loss and of right answers, (R,) each, in float64."""
     replicas = count_replicas(network)
     loss, right = torch.zeros(2, replicas, dtype=torch.float64, device=table.x.device)
-    at_once = max(32, VALUES_IN_CACHE // (replicas * _widest(network)))
+    at_once = max(LEAST_ROWS, VALUES_IN_CACHE // (replicas * _widest(network)))
     for first in range(0, table.rows, at_once):
         x, y = table.for_replicas(range(replicas), slice(first, first + at_once))
         logits = network(x)  # (R, K, B)

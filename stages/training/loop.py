@@ -97,7 +97,7 @@ def start_training(
 def _keep_freed_memory() -> None:
     """Let malloc keep what is freed, up to 32 MiB, for what comes next.
 
-    By itself, that of Linux gives it back and has it anew in every epoch, which can take as long as an evaluation. It
+    By itself, glibc's gives it back and has it anew in every epoch, which can take as long as an evaluation. It
     learns to keep twice as much as what it sees freed at once (mallopt(3), M_MMAP_THRESHOLD).
     """
     torch.empty(2**24, dtype=torch.uint8)

@@ -154,7 +154,8 @@ class StackedFrozenNorm(StackedBatchNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """(R, F, B) -> (R, F, B)."""
-        return self._normalize(x, self._flat(self.running_mean), self._flat(self.running_var))
+        views = self.views()
+        return self._normalize(x, views.running_mean, views.running_var)
 
     def freeze(self, x: Tensor) -> None:
         """Take mean and biased variance of x (R, F, N) over N, for ever."""

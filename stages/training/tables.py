@@ -12,7 +12,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Table:
-    """Features `x` (N, F) and classes `y` (N,), which are int64 from 0 to K - 1.
+    """Features `x` (N, F) and classes `y` (N,), which are int64 from 0 to K - 1; of two also floats, to train on.
 
     Where each seed has rows of its own, they are (S, N, F) and (S, N).
     """
