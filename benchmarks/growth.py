@@ -70,7 +70,7 @@ def run(stage: str, folder: str) -> tuple[float, float]:
 
 
 def draw(table: pd.DataFrame) -> None:
-    figure, (time, memory) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    figure, (time, memory) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
     colors = {f"train_{arm}": COLORS[arm] for arm in ARMS} | {"compare": "#0072b2"}
     for stage, rows in table.groupby("stage", sort=False):
         swept, one_rate = rows[rows["rates"] > 1], rows[rows["rates"] == 1]
@@ -86,14 +86,14 @@ def draw(table: pd.DataFrame) -> None:
         marker="o",
         linestyle="none",
         fillstyle="none",
-        label="at one rate (compare: a tenth of the resamples)",
+        label="one rate (compare: a tenth of the resamples)",
     )
     memory.axhline(LIMIT, color="#808080", linestyle=":", label="2 GiB")
     time.set(yscale="log", ylabel="processor time per network, ms", title="Processor time")
     memory.set(ylim=(0, 1.1 * LIMIT), ylabel="peak memory, MiB", title="Memory of the largest process")
     for axes in (time, memory):
         axes.set(xscale="log", xlabel="networks of each arm")
-    memory.legend(loc="center left", edgecolor="none")
+    figure.legend(*memory.get_legend_handles_labels(), loc="outside lower center", ncols=5, edgecolor="none")
     figure.savefig(ROOT / "benchmarks/growth.png", dpi=110)
 
 
