@@ -33,7 +33,7 @@ from stages.tracking.entries import Entry, LoggedRun, log_network, log_points
 from stages.tracking.environment import outbox_folder
 from stages.tracking.liveness import this_process
 from stages.tracking.run import NETWORK_CODE
-from stages.tracking.store import Store, open_client, open_experiment, open_run
+from stages.tracking.store import Store, close_runs_of_dead_processes, open_client, open_experiment, open_run
 from stages.training.network import Architecture, build_network, load_network, save_network
 
 ROOT = Path(__file__).parents[1]
@@ -420,6 +420,21 @@ def test_a_start_closes_the_runs_of_dead_processes(store: MlflowClient) -> None:
         "somebody's",
         "bn (sunny-day)",
     }
+
+
+def test_a_run_that_its_process_ended_before_it_died_is_left_alone(
+    store: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tags = {"tracking.process": str(this_process())}
+    run_id = store.create_run("0", tags=tags).info.run_id
+
+    def ends_and_dies(process: liveness.ProcessName) -> bool:
+        store.set_terminated(run_id, "FINISHED")  # after the search for open runs
+        return True
+
+    monkeypatch.setattr("stages.tracking.store.is_dead", ends_and_dies)
+    close_runs_of_dead_processes(store)
+    assert store.get_run(run_id).info.status == "FINISHED"
 
 
 @pytest.mark.parametrize("place", ["BOOT_ID", "NAMESPACE"])

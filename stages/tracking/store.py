@@ -156,7 +156,13 @@ def close_runs_of_dead_processes(client: mlflow.MlflowClient) -> None:
         process = ProcessName.parse(run.data.tags.get(PROCESS_TAG, ""))
         if process and is_dead(process):
             with contextlib.suppress(MlflowException):  # deleted meanwhile, or not ours to change
-                client.set_terminated(run.info.run_id, "KILLED")
+                _end_if_open(client, run.info.run_id)
+
+
+def _end_if_open(client: mlflow.MlflowClient, run_id: str) -> None:
+    """End the run of a dead process, unless it ended the run itself after we had looked, and before it died."""
+    if client.get_run(run_id).info.status == "RUNNING":
+        client.set_terminated(run_id, "KILLED")
 
 
 def _create_run(client: mlflow.MlflowClient, experiment_id: str, name: str, tags: Mapping[str, str]) -> str:
