@@ -3,7 +3,7 @@
 Runs the stages themselves, each in a process of its own, at the default settings but for the number of seeds and of
 learning rates: eight, and for the most networks one too, where every network is half a pair that is judged and measured
 inside (with a tenth of the resamples: time is linear in them, and memory does not depend on them). Several blocks train
-on all cores. Takes half an hour. Writes benchmarks/growth.csv, draws benchmarks/growth.png. Processor time counts,
+on all cores. Takes 45 minutes. Writes benchmarks/growth.csv, draws benchmarks/growth.png. Processor time counts,
 which others on the machine disturb little; that of a stage includes MLflow's process and the workers. Memory is that of
 its largest process.
 """
@@ -72,22 +72,15 @@ def run(stage: str, folder: str) -> tuple[float, float]:
 def draw(table: pd.DataFrame) -> None:
     figure, (time, memory) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
     colors = {f"train_{arm}": COLORS[arm] for arm in ARMS} | {"compare": "#0072b2"}
+    hollow = {"marker": "o", "linestyle": "none", "fillstyle": "none"}
     for stage, rows in table.groupby("stage", sort=False):
         swept, one_rate = rows[rows["rates"] > 1], rows[rows["rates"] == 1]
         line = {"color": colors[stage], "label": stage, "marker": "o"}
-        alone = {"color": colors[stage], "marker": "o", "linestyle": "none", "fillstyle": "none", "markersize": 10}
+        alone = hollow | {"color": colors[stage], "markersize": 10}
         for part, style in ((swept, line), (one_rate, alone)):
             time.plot(part["networks"], 1000 * part["seconds"] / part["networks"], **style)
             memory.plot(part["networks"], part["peak_mib"], **style)
-    memory.plot(
-        [],
-        [],
-        color="#808080",
-        marker="o",
-        linestyle="none",
-        fillstyle="none",
-        label="one rate (compare: a tenth of the resamples)",
-    )
+    memory.plot([], [], color="#808080", label="one rate (compare: a tenth of the resamples)", **hollow)
     memory.axhline(LIMIT, color="#808080", linestyle=":", label="2 GiB")
     time.set(yscale="log", ylabel="processor time per network, ms", title="Processor time")
     memory.set(ylim=(0, 1.1 * LIMIT), ylabel="peak memory, MiB", title="Memory of the largest process")
