@@ -211,7 +211,7 @@ def test_many_parameters_are_measured_in_parts(
     architecture = Architecture(2, [4, 3], normalization=NORMS[norm])
     arguments = *tiny_tables, architecture, Schedule([0.1], range(5), 2, 16)
     whole = measured(*arguments, lr=0.1)
-    monkeypatch.setattr("stages.training.diagnostics.PARAMETERS_AT_ONCE", 100)  # those of two networks
+    monkeypatch.setattr("stages.training.diagnostics.VALUES_AT_ONCE", 4 * 16 * 2)  # those of two networks
     pd.testing.assert_frame_equal(measured(*arguments, lr=0.1), whole)
 
 

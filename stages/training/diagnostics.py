@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from stages.training.masks import kept_values
-from stages.training.replicas import select, state_tensors
+from stages.training.replicas import select, state_tensors, widest_layer
 from stages.training.step_measures import (
     OF_A_STEP,
     Step,
+    Variants,
     build_variants,
     layer_gradient_columns,
     layer_gradients,
@@ -30,7 +31,9 @@ from stages.training.unit_measures import (
 DIAGNOSTICS = (*OF_A_STEP, "input_shift", *OF_A_UNIT, "dead_layer")
 PROBE_ROWS = 128  # the first training rows: the probe set for the inputs of layers
 DEAD_ROWS = 4096  # the first training rows: a layer dead on these counts as dead; bounds the memory
-PARAMETERS_AT_ONCE = 250_000  # of all seeds together, in each variant of the networks; bounds the memory
+# Of parameters, or of what a layer gets or puts out, in each variant of the networks: bounds the memory. Of
+# networks of 2 to 20 layers, four times as many took up to a third longer, a quarter as many up to twice as long.
+VALUES_AT_ONCE = 2**15
 
 
 class Diagnostics:
@@ -49,7 +52,7 @@ class Diagnostics:
         self._of_step: dict[str, np.ndarray] = {}
         self._inputs: Tensor | None = None  # of the layers, after the last epoch
         self._copy: nn.Sequential | None = None
-        self._variants_of: dict[int, nn.Sequential] = {}  # by the number of seeds measured at once
+        self._variants_of: dict[int, Variants] = {}  # by the number of seeds measured at once
 
     def before_step(self, network: nn.Sequential, x: Tensor, y: Tensor) -> None:
         """Remember where the step on x (R, F, B), y (R, B) starts; its gradient is in the parameters."""
@@ -64,7 +67,9 @@ class Diagnostics:
         """Measure the step that has been taken."""
         assert self._step is not None
         self._step.after = self._in_a_row(network.parameters())
-        seeds_at_once = max(1, PARAMETERS_AT_ONCE // self._step.after.shape[1])
+        features, examples = self._step.x.shape[1:]
+        of_a_seed = max(self._step.after.shape[1], max(features, widest_layer(network)) * examples)
+        seeds_at_once = max(1, VALUES_AT_ONCE // of_a_seed)
         measured = []
         for first in range(0, len(self.seeds), seeds_at_once):
             part = self._step.select(slice(first, first + seeds_at_once))
@@ -113,7 +118,7 @@ class Diagnostics:
             mine.copy_(theirs[self.replicas])
         return self._copy
 
-    def _variants(self, network: nn.Sequential, seeds: int) -> nn.Sequential:
+    def _variants(self, network: nn.Sequential, seeds: int) -> Variants:
         if seeds not in self._variants_of:
             self._variants_of[seeds] = build_variants(select(self._watched(network), slice(seeds)))
         return self._variants_of[seeds]

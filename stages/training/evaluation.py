@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from stages import EXACT_MEASURES
 from stages.training.loss import cross_entropy, is_right
 from stages.training.normalizers import StackedBatchNorm, StackedFrozenNorm
-from stages.training.replicas import count_replicas, select
+from stages.training.replicas import count_replicas, select, widest_layer
 from stages.training.tables import Table, join
 
 VALUES_IN_CACHE = 2**19  # of one layer's outputs, for the rows that are evaluated at once (measured)
@@ -66,7 +66,7 @@ def _loss_and_accuracy(network: nn.Sequential, table: Table) -> tuple[Tensor, Te
     """Return the mean over all rows of loss and of right answers, (R,) each, in float64."""
     replicas = count_replicas(network)
     loss, right = torch.zeros(2, replicas, dtype=torch.float64, device=table.x.device)
-    at_once = max(LEAST_ROWS, VALUES_IN_CACHE // (replicas * _widest(network)))
+    at_once = max(LEAST_ROWS, VALUES_IN_CACHE // (replicas * widest_layer(network)))
     for first in range(0, table.rows, at_once):
         x, y = table.for_replicas(range(replicas), slice(first, first + at_once))
         logits = network(x)  # (R, K, B)
@@ -113,9 +113,4 @@ def exact_logits(network: nn.Sequential, x: Tensor, rows: int) -> Tensor:
 
 
 def _replicas_at_once(network: nn.Sequential, rows: int) -> int:
-    return max(1, VALUES_AT_ONCE // (rows * _widest(network)))
-
-
-def _widest(network: nn.Sequential) -> int:
-    """Return the number of units of the largest layer."""
-    return max(parameter.shape[1] for parameter in network.parameters())
+    return max(1, VALUES_AT_ONCE // (rows * widest_layer(network)))

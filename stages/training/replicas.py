@@ -81,6 +81,11 @@ def count_replicas(stacked: nn.Sequential) -> int:
     return len(next(stacked.parameters()))
 
 
+def widest_layer(stacked: nn.Sequential) -> int:
+    """Return the number of units of the largest layer."""
+    return max(parameter.shape[1] for parameter in stacked.parameters())
+
+
 def state_tensors(stacked: nn.Sequential) -> list[Tensor]:
     """Return parameters and buffers, all with the replicas first in their shapes."""
     return [*stacked.parameters(), *stacked.buffers()]

@@ -44,30 +44,46 @@ class Step:
         return Step(self.before[seeds], self.after[seeds], self.gradient[seeds], self.x[seeds], self.y[seeds], kept)
 
 
-def build_variants(network: nn.Sequential) -> nn.Sequential:
-    """Return V variants of each of S replicas as one network, (V * S) in float64, for `measure_step` to write on."""
-    layers, _ = parameter_layers(network)
-    count = int(layers.max()) + len(STEPS)
-    replicas = torch.arange(count_replicas(network)).repeat(count)
+@dataclass(frozen=True)
+class Variants:
+    """V variants of each of S replicas as one network, (V * S) in float64, for `measure_step` to write on.
+
+    For each dense layer but the first: `is_earlier` (layers - 1, 1, P), which parameters belong to layers before it;
+    `columns`, where its own parameters stand in P.
+    """
+
+    network: nn.Sequential
+    is_earlier: Tensor
+    columns: Sequence[slice]
+
+
+def build_variants(network: nn.Sequential) -> Variants:
+    """Return the variants of each replica: as it is, moved for each dense layer but the first, and along `STEPS`."""
+    layers, is_dense = parameter_layers(network)
+    later = torch.arange(2, int(layers.max()) + 1)
+    replicas = torch.arange(count_replicas(network)).repeat(1 + len(later) + len(STEPS))
     variants = select(network, replicas).double().train()
     flatten_parameters(variants)
-    return variants
+    columns = []
+    for number in later:
+        own = (is_dense & (layers == number)).nonzero()
+        columns.append(slice(int(own[0]), int(own[-1]) + 1))
+    is_earlier = layers < later.view(-1, 1, 1)
+    return Variants(variants, is_earlier.to(next(network.parameters()).device), columns)
 
 
-def measure_step(variants: nn.Sequential, step: Step, lr: float) -> dict[str, np.ndarray]:
-    """Return each of `OF_A_STEP` as (S,), with `variants` from `build_variants`."""
-    layers, is_dense = parameter_layers(variants)
-    later = torch.arange(2, int(layers.max()) + 1).view(-1, 1, 1)  # all dense layers but the first
-    layers, is_dense, later = layers.to(step.x.device), is_dense.to(step.x.device), later.to(step.x.device)
-    moved = torch.where(layers < later, step.after, step.before)  # (layers - 1, S, P): only the layers before it moved
+def measure_step(variants: Variants, step: Step, lr: float) -> dict[str, np.ndarray]:
+    """Return each of `OF_A_STEP` as (S,)."""
+    moved = torch.where(variants.is_earlier, step.after, step.before)  # (layers - 1, S, P)
     rates = lr * step.before.new_tensor(STEPS).view(-1, 1, 1)
     along = step.before - rates * step.gradient  # (steps, S, P)
     values = torch.cat([step.before[None], moved, along])  # (V, S, P)
-    set_masks(variants, step.kept, len(values))
-    losses, gradients = losses_and_gradients(variants, values, step.x, step.y)
+    set_masks(variants.network, step.kept, len(values))
+    losses, gradients = losses_and_gradients(variants.network, values, step.x, step.y)
     here, of_moved, of_along = gradients.split([1, len(moved), len(along)])
-    of_layer = is_dense & (layers == later)  # (layers - 1, 1, P)
-    measured = covariate_shift(here.where(of_layer, 0), of_moved.where(of_layer, 0))
+    of_layers = [here[0, :, columns] for columns in variants.columns]
+    moved_layers = [of_layer[:, columns] for of_layer, columns in zip(of_moved, variants.columns, strict=True)]
+    measured = covariate_shift(of_layers, moved_layers)
     measured |= landscape(losses[-len(along) :], here - of_along, step.before - along)
     return {name: values.cpu().numpy() for name, values in measured.items()}
 
@@ -126,17 +142,23 @@ def losses_and_gradients(variants: nn.Sequential, values: Tensor, x: Tensor, y: 
     return losses.view(values.shape[:2]), gradients.view(values.shape)
 
 
-def covariate_shift(gradients: Tensor, moved: Tensor) -> dict[str, Tensor]:
+def covariate_shift(gradients: Sequence[Tensor], moved: Sequence[Tensor]) -> dict[str, Tensor]:
     """Return how far the layers before a layer, by moving, change its gradient (Santurkar et al. 2018, Def. 2.1).
 
-    `gradients` G and `moved` G', both (layers, S, P), are of all layers but the first, and zero but for the layer's own
-    dense parameters, which both arms have. covariate_shift is ||G - G'|| / ||G||, free of scale, and gradient_cosine
-    cos(G, G'); each is the mean over the layers where it is defined, NaN without any. A layer with ||G|| = 0 has
-    neither, one with ||G'|| = 0 no cosine. Behind a dead layer all inputs are constant, and a shift of 0 says nothing.
+    `gradients` G and `moved` G' are of all layers but the first, (S, P) each, in the layer's own dense parameters,
+    which both arms have. covariate_shift is ||G - G'|| / ||G||, free of scale, and gradient_cosine cos(G, G'); each is
+    the mean over the layers where it is defined, NaN without any. A layer with ||G|| = 0 has neither, one with
+    ||G'|| = 0 no cosine. Behind a dead layer all inputs are constant, and a shift of 0 says nothing.
     """
-    norm, moved_norm = _norm(gradients), _norm(moved)  # (layers, S)
-    shift = _norm(gradients - moved) / norm
-    cosine = (gradients * moved).sum(dim=-1) / (norm * moved_norm)
+    norms, moved_norms, distances, products = [], [], [], []
+    for before, after in zip(gradients, moved, strict=True):
+        norms.append(_norm(before))  # (S,)
+        moved_norms.append(_norm(after))
+        distances.append(_norm(before - after))
+        products.append((before * after).sum(dim=-1))
+    norm, moved_norm = torch.stack(norms), torch.stack(moved_norms)  # (layers, S)
+    shift = torch.stack(distances) / norm
+    cosine = torch.stack(products) / (norm * moved_norm)
     return {
         "covariate_shift": mean_where(norm != 0, shift, dim=0),
         "gradient_cosine": mean_where((norm != 0) & (moved_norm != 0), cosine, dim=0),
