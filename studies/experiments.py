@@ -3,10 +3,10 @@
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pandas as pd
 
 from stages import InputError, shorten
 from stages.params import parse_yaml
+from studies.side_by_side import SideBySide
 
 FOLDER = Path(__file__).parent
 STUDIES = (
@@ -91,24 +92,58 @@ def load_study(path: Path) -> Study:
 def run_missing(studies: Sequence[Study]) -> None:
     """Run every experiment that does not exist, or that other params or code than ours made.
 
-    In temporary workspaces, one after the other: ours stays as it is.
+    In temporary workspaces. One for each core; but DVC has one place for all that are set up, so one that ends while
+    another is set up can fail, or take its place: whatever is not there after that is run alone.
     """
     default = parse_yaml(Path("params.yaml").read_text(encoding="utf-8"))
     variants = [variant for study in studies for variant in study.variants.values()]
+    missing = find_missing(variants, default)
+    for variant in variants:
+        if variant not in missing:
+            print(f"{variant.experiment}: is there")
+    while missing:
+        _run(spread(missing, default), default)
+        missing = find_missing(missing, default)
+
+
+def find_missing(variants: Sequence[Variant], default: Mapping[str, Any]) -> list[Variant]:
+    """Return the variants that no experiment of ours is of, given the content of params.yaml."""
     revisions = experiment_revisions()
-    for number, variant in enumerate(variants, start=1):
-        name, revision, params = variant.experiment, revisions.get(variant.experiment), variant.params(default)
-        print(f"{number}/{len(variants)} {name}: ", end="", flush=True)
-        if revision and is_current(revision, params):
-            print("is there")
-            continue
-        if revision:
-            _dvc("exp", "remove", name)
-        start = time.perf_counter()
+    missing = []
+    for variant in variants:
+        revision = revisions.get(variant.experiment)
+        if not revision or not is_current(revision, variant.params(default)):
+            missing.append(variant)
+    return missing
+
+
+def _run(variants: Sequence[Variant], default: Mapping[str, Any]) -> None:
+    """Run variants side by side to the first that fails, then those that failed or got lost alone."""
+    arguments = {}
+    for variant in variants:
         # DVC does not watch that CSV: it would take what it made of the same params before.
-        anew = ["--force"] if csv_source(params) else []
-        _dvc("exp", "run", "--temp", *anew, "--name", name, *variant.arguments())
-        print(f"{time.perf_counter() - start:.0f} s", flush=True)
+        anew = ["--force"] if csv_source(variant.params(default)) else []
+        arguments[variant.experiment] = [*anew, *variant.arguments()]
+    failed = [ended.name for ended in SideBySide().run(arguments, outdated=experiment_revisions())]
+    for variant in find_missing(variants, default):
+        name = variant.experiment
+        if failed and name not in failed:
+            continue  # it may not have started
+        for ended in SideBySide().run({name: arguments[name]}, outdated=experiment_revisions()):
+            sys.exit(f"{name} failed; DVC printed:\n{ended.problem}")
+
+
+def spread(variants: Sequence[Variant], default: Mapping[str, Any]) -> list[Variant]:
+    """Return the variants in an order in which those that share a baseline are far apart.
+
+    So, on few cores, the first has trained it when the others come, and DVC has it in the run cache.
+    """
+    sharing: dict[str, list[Variant]] = {}
+    for variant in variants:
+        baseline = {key: value for key, value in variant.params(default).items() if key != "bn"}
+        sharing.setdefault(json.dumps(baseline), []).append(variant)
+    turns = zip_longest(*sharing.values())  # the first of each baseline, the second of each that has two, ...
+    return [variant for variant in chain.from_iterable(turns) if variant]
 
 
 def experiment_revisions() -> dict[str, str]:
@@ -188,10 +223,3 @@ def _as_text(value: Any) -> str:
 
 def _git(*arguments: str) -> str:
     return subprocess.check_output(["git", *arguments], text=True)
-
-
-def _dvc(*arguments: str) -> None:
-    """Run DVC; what it prints is shown only where it fails."""
-    done = subprocess.run(["dvc", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"dvc {' '.join(arguments)} exited {done.returncode}:\n{done.stdout}")

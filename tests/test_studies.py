@@ -19,9 +19,9 @@ from stages import InputError
 from stages.datasets import load_source, read_csv, split_rows
 from stages.evidence.trainings import Curves
 from stages.params import load_params
-from studies import dropout, experiments, measures, report
+from studies import dropout, measures, report
 from studies.depth import gradient_growth
-from studies.experiments import STUDIES, Study, Variant, choose_studies, is_current, load_studies, run_missing
+from studies.experiments import STUDIES, Study, Variant, choose_studies, is_current, load_studies, run_missing, spread
 from studies.green_line import FACTORS, SPLITS, worth_of_factors
 from studies.measures import (
     Number,
@@ -37,6 +37,7 @@ from studies.measures import (
 )
 from studies.overfit import _measure, last_epochs
 from studies.rows import variances
+from studies.side_by_side import Ended, SideBySide
 from studies.sigmoid import MEASURES, stability
 
 ROOT = Path(__file__).parents[1]
@@ -378,11 +379,47 @@ def test_an_experiment_is_not_outdated_by_a_csv_that_it_does_not_read(csv_experi
 def test_what_reads_a_csv_is_not_taken_from_the_run_cache(
     source: str, anew: list[str], csv_experiment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls = []
-    monkeypatch.setattr(experiments, "_dvc", lambda *arguments: calls.append(list(arguments)))
+    runs = []
+
+    def run_none(self: SideBySide, arguments: dict[str, list[str]], outdated: dict[str, str]) -> list[Ended]:
+        runs.append(arguments)
+        return []
+
+    monkeypatch.setattr(SideBySide, "run", run_none)
+    monkeypatch.setattr("studies.experiments.find_missing", lambda variants, default: [] if runs else variants)
     variants = {"only": Variant("name", {"data.source": source})}
     run_missing([Study("study", *[""] * 5, variants=variants, published={}, labels={})])
-    assert calls == [["exp", "run", "--temp", *anew, "--name", "name", "-S", f"data.source={source}"]]
+    assert runs == [{"name": [*anew, "-S", f"data.source={source}"]}]
+
+
+def test_what_fails_or_gets_lost_beside_others_is_run_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    there: set[str] = set()
+    runs = []
+
+    def run_some(self: SideBySide, arguments: dict[str, list[str]], outdated: dict[str, str]) -> list[Ended]:
+        runs.append("".join(arguments))
+        there.update({"abc": "a", "cd": "d"}.get(runs[-1], runs[-1]))
+        return [Ended("b", 1.0, "the stash is busy")] if runs[-1] == "abc" else []
+
+    def find_lost(variants: list[Variant], default: dict[str, object]) -> list[Variant]:
+        return [variant for variant in variants if variant.experiment not in there]
+
+    monkeypatch.setattr(SideBySide, "run", run_some)
+    monkeypatch.setattr("studies.experiments.find_missing", find_lost)
+    variants = {name: Variant(name, {"seeds": 1}) for name in "abc"}
+    run_missing([Study("study", *[""] * 5, variants=variants, published={}, labels={})])
+    assert runs == ["abc", "b", "c"]  # c had not started
+    there.clear()
+    variants = {name: Variant(name, {"seeds": 1}) for name in "cd"}
+    run_missing([Study("study", *[""] * 5, variants=variants, published={}, labels={})])
+    assert runs[3:] == ["cd", "c"]
+
+
+def test_what_shares_a_baseline_is_run_far_apart() -> None:
+    names = ["a", "a-layer", "b", "a-frozen", "b-layer", "c"]
+    variants = [Variant(name, {"seed": name[0], "bn.kind": name}) for name in names]
+    in_order = spread(variants, {"seed": 1, "bn": {"kind": "batch"}})
+    assert [variant.experiment for variant in in_order] == ["a", "b", "c", "a-layer", "b-layer", "a-frozen"]
 
 
 RUN = """
@@ -422,7 +459,7 @@ def test_what_is_missing_or_outdated_is_run(tried_project: Path, tmp_path: Path)
     run(["git", "commit", "--allow-empty", "--quiet", "--message", "Another baseline"], project)
     rows = len(RATES) * SEEDS * (EPOCHS + 1)
     said, read = run_study(project, {"lr": 0.1})
-    assert said == "1/1 tiny-study-only: is there"
+    assert said == "tiny-study-only: is there"
     assert json.loads(read) == [0.1, 0.05, rows, 100, SEEDS, True]
     said, read = run_study(project, {"evidence.alpha": 0.01})
     assert re.fullmatch(r"1/1 tiny-study-only: \d+ s", said)
