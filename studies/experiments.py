@@ -14,7 +14,7 @@ import pandas as pd
 
 from stages import InputError, shorten
 from stages.params import parse_yaml
-from studies.side_by_side import SideBySide
+from studies.side_by_side import Ended, SideBySide
 
 FOLDER = Path(__file__).parent
 STUDIES = (
@@ -102,8 +102,14 @@ def run_missing(studies: Sequence[Study]) -> None:
         if variant not in missing:
             print(f"{variant.experiment}: is there")
     while missing:
-        _run(spread(missing, default), default)
+        failed = {ended.name for ended in _run(spread(missing, default), default)}
         missing = find_missing(missing, default)
+        # Without a failure all have been started: what is not there got lost.
+        alone = [variant for variant in missing if variant.experiment in failed or not failed]
+        for variant in alone:
+            for ended in _run([variant], default):
+                sys.exit(f"{ended.name} failed; DVC printed:\n{ended.problem}")
+        missing = [variant for variant in missing if variant not in alone]
 
 
 def find_missing(variants: Sequence[Variant], default: Mapping[str, Any]) -> list[Variant]:
@@ -117,20 +123,14 @@ def find_missing(variants: Sequence[Variant], default: Mapping[str, Any]) -> lis
     return missing
 
 
-def _run(variants: Sequence[Variant], default: Mapping[str, Any]) -> None:
-    """Run variants side by side to the first that fails, then those that failed or got lost alone."""
+def _run(variants: Sequence[Variant], default: Mapping[str, Any]) -> list[Ended]:
+    """Run variants side by side, to the first that fails; return those that failed."""
     arguments = {}
     for variant in variants:
         # DVC does not watch that CSV: it would take what it made of the same params before.
         anew = ["--force"] if csv_source(variant.params(default)) else []
         arguments[variant.experiment] = [*anew, *variant.arguments()]
-    failed = [ended.name for ended in SideBySide().run(arguments, outdated=experiment_revisions())]
-    for variant in find_missing(variants, default):
-        name = variant.experiment
-        if failed and name not in failed:
-            continue  # it may not have started
-        for ended in SideBySide().run({name: arguments[name]}, outdated=experiment_revisions()):
-            sys.exit(f"{name} failed; DVC printed:\n{ended.problem}")
+    return SideBySide().run(arguments, outdated=experiment_revisions())
 
 
 def spread(variants: Sequence[Variant], default: Mapping[str, Any]) -> list[Variant]:

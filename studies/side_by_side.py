@@ -80,7 +80,8 @@ class SideBySide:
 
 def describe(ended: Ended) -> str:
     """Say that an experiment has ended, and how."""
-    return f"{ended.name}: {'failed' if ended.problem is not None else f'{ended.seconds:.0f} s'}"
+    outcome = f"{ended.seconds:.0f} s" if ended.problem is None else "failed"
+    return f"{ended.name}: {outcome}"
 
 
 def _environment(at_once: int) -> dict[str, str]:

@@ -12,7 +12,7 @@ from torch import nn
 from stages.training.layers import write_gradient
 from stages.training.loop import Schedule, build_replicas
 from stages.training.loss import cross_entropy
-from stages.training.masks import draw_masks, dropout_layers
+from stages.training.masks import draw_masks
 from stages.training.network import ACTIVATIONS, Architecture
 from stages.training.replicas import flatten_parameters, is_narrow, repeat, select, unstack
 
@@ -51,8 +51,7 @@ def test_the_gradient_is_that_of_autograd(widths: str, norm: str, activation: st
     generator = torch.Generator().manual_seed(1)
     x = repeat(torch.randn(5, 2, 8, generator=generator, dtype=torch.float64), 1, narrow=is_narrow(network))
     y = torch.randint(0, classes, (5, 8), generator=generator)
-    if dropout_layers(network):
-        draw_masks(network, [generator] * 5, examples=8)
+    draw_masks(network, [generator] * 5, examples=8)
     logits = network(x)
     loss = cross_entropy(logits, y).mean(dim=-1).sum()
     expected = torch.autograd.grad(loss, list(network.parameters()))

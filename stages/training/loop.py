@@ -13,7 +13,7 @@ from stages import EXACT_MEASURES, MEASURES
 from stages.training.diagnostics import Diagnostics
 from stages.training.evaluation import Measures, evaluate, freeze_statistics
 from stages.training.layers import write_gradient
-from stages.training.masks import draw_masks, dropout_layers
+from stages.training.masks import draw_masks
 from stages.training.network import Architecture, build_network
 from stages.training.optimizers import Optimizer
 from stages.training.replicas import flatten_parameters, in_memory_order, is_narrow, repeat, stack
@@ -140,11 +140,9 @@ def train_epoch(
     So are the masks of dropout, where there is any, from `masks`. `diagnostics` watches the first step.
     """
     network.train()
-    has_dropout = bool(dropout_layers(network))  # asked once: it takes a fortieth of a narrow step
     batches = cut_batches(train, schedule, orders, narrow=is_narrow(network))
     for number, (x, y) in enumerate(batches):
-        if has_dropout:
-            draw_masks(network, masks, x.shape[-1])
+        draw_masks(network, masks, x.shape[-1])
         write_gradient(network, x, y)
         watching = diagnostics if number == 0 else None
         if watching:

@@ -10,11 +10,13 @@ from stages.training.replicas import count_replicas, repeat
 
 
 def draw_masks(network: nn.Sequential, streams: Sequence[torch.Generator], examples: int) -> None:
-    """Draw the masks of one step on so many examples, from the generator of each seed; the network has dropout.
+    """Draw the masks of one step on so many examples, from the generator of each seed; without dropout, draw nothing.
 
     A seed draws uniform numbers (units of all layers, B) at once, whatever the dtype and the device of the network.
     """
     layers = dropout_layers(network)
+    if not layers:
+        return
     widths = list(layers.values())
     draws = [torch.rand(sum(widths), examples, generator=stream) for stream in streams]
     kept = torch.stack(draws) >= next(iter(layers)).rate  # (S, units, B)
