@@ -398,21 +398,21 @@ def test_what_fails_or_gets_lost_beside_others_is_run_alone(monkeypatch: pytest.
 
     def run_some(self: SideBySide, arguments: dict[str, list[str]], outdated: dict[str, str]) -> list[Ended]:
         runs.append("".join(arguments))
-        there.update({"abc": "a", "cd": "d"}.get(runs[-1], runs[-1]))
-        return [Ended("b", 1.0, "the stash is busy")] if runs[-1] == "abc" else []
+        there.update({"abcd": "a", "cde": "d"}.get(runs[-1], runs[-1]))
+        return [Ended("b", 1.0, "the stash is busy")] if runs[-1] == "abcd" else []
 
     def find_lost(variants: list[Variant], default: dict[str, object]) -> list[Variant]:
         return [variant for variant in variants if variant.experiment not in there]
 
     monkeypatch.setattr(SideBySide, "run", run_some)
     monkeypatch.setattr("studies.experiments.find_missing", find_lost)
-    variants = {name: Variant(name, {"seeds": 1}) for name in "abc"}
+    variants = {name: Variant(name, {"seeds": 1}) for name in "abcd"}
     run_missing([Study("study", *[""] * 5, variants=variants, published={}, labels={})])
-    assert runs == ["abc", "b", "c"]  # c had not started
+    assert runs == ["abcd", "b", "cd"]  # c and d had not started
     there.clear()
-    variants = {name: Variant(name, {"seeds": 1}) for name in "cd"}
+    variants = {name: Variant(name, {"seeds": 1}) for name in "cde"}
     run_missing([Study("study", *[""] * 5, variants=variants, published={}, labels={})])
-    assert runs[3:] == ["cd", "c"]
+    assert runs[3:] == ["cde", "c", "e"]
 
 
 def test_what_shares_a_baseline_is_run_far_apart() -> None:
