@@ -119,9 +119,11 @@ def _draw_gains(axes: "Axes", found: Mapping[str, Number]) -> None:
 
 def _draw_growth(axes: "Axes", found: Mapping[str, Number]) -> None:
     """Draw over depth how the squared norm of the gradient grows per layer, before training, and the constant."""
+    label = "with: as on the left"
     for (init, place), style in STYLES.items():
         points = [found[f"{init}_{place}_{depth}_bn_growth"] for depth in DEEP]
-        _draw_line(axes, points, f"with, {LABELS[init]}, {LABELS[place]}", color="green", linestyle=style)
+        _draw_line(axes, points, label, color="green", linestyle=style)
+        label = ""  # once is enough
     for init in INITS:
         points = [found[f"{init}_after_{depth}_baseline_growth"] for depth in DEEP]
         _draw_line(axes, points, f"without, {LABELS[init]}", color="black", linestyle=STYLES[init, "after"])

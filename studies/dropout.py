@@ -68,5 +68,5 @@ def _draw(axes: "Axes", found: Mapping[str, Number], name: str, labels: Mapping[
     names = [labels[method] for method in METHODS] if name == "gap" else []
     axes.set_yticks([-place for place in range(len(METHODS))] if names else [], names)
     axes.set_xlabel(MEASURES[name].replace(", nats", "\n(nats)").replace(" of the ", "\nof the "), fontsize=8)
-    if name == "accuracy":
-        axes.legend(loc="best", fontsize=7, edgecolor="none")
+    if name == "best":  # the panel with the most room
+        axes.legend(loc="center right", fontsize=7, handletextpad=0, borderaxespad=0.3)
