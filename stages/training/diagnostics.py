@@ -77,6 +77,7 @@ class Diagnostics:
         for name in OF_A_STEP:
             self._of_step[name] = np.concatenate([of_part[name] for of_part in measured])
 
+    @torch.inference_mode()
     def after_epoch(self, network: nn.Sequential) -> None:
         """Close an epoch (the first call: epoch 0) with what is measured on the training rows."""
         undefined = np.full(len(self.seeds), np.nan)
@@ -109,7 +110,7 @@ class Diagnostics:
         x, _ = self.train.for_replicas(range(len(self.seeds)), slice(most))
         return x
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def _watched(self, network: nn.Sequential) -> nn.Sequential:
         """Return the watched replicas as they are now, with parameters and running statistics of their own."""
         if self._copy is None:

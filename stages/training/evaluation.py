@@ -49,7 +49,7 @@ def has_running_averages(network: nn.Sequential) -> bool:
     return any(type(layer) is StackedBatchNorm for layer in network)
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def freeze_statistics(network: nn.Sequential, train: Table) -> None:
     """Give every `StackedFrozenNorm` the statistics of all training rows, layer by layer, as the weights are now."""
     if not any(isinstance(layer, StackedFrozenNorm) for layer in network):
@@ -61,7 +61,7 @@ def freeze_statistics(network: nn.Sequential, train: Table) -> None:
         values = layer(values)
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def _loss_and_accuracy(network: nn.Sequential, table: Table) -> tuple[Tensor, Tensor]:
     """Return the mean over all rows of loss and of right answers, (R,) each, in float64."""
     replicas = count_replicas(network)
@@ -75,7 +75,7 @@ def _loss_and_accuracy(network: nn.Sequential, table: Table) -> tuple[Tensor, Te
     return loss / table.rows, right / table.rows
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def evaluate_exactly(network: nn.Sequential, train: Table, val: Table) -> Measures:
     """Return each of `EXACT_MEASURES` as (R,)."""
     rows = join(train, val)

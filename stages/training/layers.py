@@ -221,7 +221,7 @@ ACTIVATION_BACKWARD: dict[type[nn.Module], Callable[[Tensor, Tensor, Tensor], Te
 }
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def write_gradient(network: nn.Sequential, x: Tensor, y: Tensor) -> Tensor:
     """Write the gradient of every replica's mean loss over the `grad` of its parameters; return the logits.
 
@@ -230,7 +230,9 @@ def write_gradient(network: nn.Sequential, x: Tensor, y: Tensor) -> Tensor:
     """
     passed = []
     for layer in network:
-        output = layer.forward(x)  # not layer(x), which looks for hooks: a twentieth of a step, and there are none
+        # ReLU writes over its input, for which nobody asks again. Others by `forward`, not by layer(x), which looks for
+        # hooks: a twentieth of a step, and there are none.
+        output = torch.relu_(x) if type(layer) is nn.ReLU else layer.forward(x)
         passed.append((layer, x, output))
         x = output
     logits = x

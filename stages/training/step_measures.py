@@ -88,7 +88,7 @@ def measure_step(variants: Variants, step: Step, lr: float) -> dict[str, np.ndar
     return {name: values.cpu().numpy() for name, values in measured.items()}
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def layer_gradients(network: nn.Sequential, replicas: slice) -> dict[str, np.ndarray]:
     """Return how large the gradient is, layer by layer, in some replicas: (S,) for each dense layer, by its column.
 
@@ -127,7 +127,7 @@ def parameter_layers(network: nn.Sequential) -> tuple[Tensor, Tensor]:
     return torch.tensor(numbers), torch.tensor(is_dense)
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def losses_and_gradients(variants: nn.Sequential, values: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Return the loss (V, S) and its gradient (V, S, P) for parameters `values` (V, S, P), on one batch."""
     parameters = list(variants.parameters())

@@ -16,7 +16,7 @@ OF_A_UNIT = {"input_p15": 0.15, "input_p50": 0.5, "input_p85": 0.85}  # what its
 Passed = Sequence[tuple[nn.Module, Tensor, Tensor]]  # each layer with its input and its output, (S, F, N)
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def pass_layers(network: nn.Sequential, x: Tensor) -> Iterator[tuple[nn.Module, Tensor, Tensor]]:
     """Yield each layer with its input and its output, (S, F, N) each; x goes into the first."""
     for layer in network:
