@@ -18,7 +18,8 @@ aten = torch.ops.aten
 class Stacked(nn.Module):
     """R layers of one kind and size; the shapes of `weight` and `bias`, where it has them, begin with R.
 
-    `narrow`: in memory the replicas come last (see stages/training/replicas.py).
+    `narrow`: in memory the replicas come last (see stages/training/replicas.py). What `forward` returns may be written
+    over in training: what `backward` needs lies elsewhere.
     """
 
     narrow = False

@@ -204,7 +204,7 @@ class StackedGroupNorm(Stacked):
         self.normalized = centered * self.inverse_deviation
         normalized = self.normalized.flatten(1, 2)  # (R, F, B)
         if self.weight is None or self.bias is None:
-            return normalized.clone()  # what comes next may write over it
+            return normalized.clone()  # `backward` needs it
         return torch.addcmul(self.bias.unsqueeze(-1), self.weight.unsqueeze(-1), normalized)
 
     def backward(self, x: Tensor, grad: Tensor, needed: bool) -> Tensor | None:

@@ -55,7 +55,6 @@ class Optimizer:
         self.by_rate = _cut_by_rate(flat, rates) if by_rate else {}
         self.chunks = [] if by_rate else _cut(flat, rates)
 
-    @torch.inference_mode()
     def step(self) -> None:
         """Move every replica against its gradient."""
         self.steps += 1
